@@ -1,0 +1,1 @@
+"""One CRM, one file (or folder). Only `crm.registry` imports an adapter."""

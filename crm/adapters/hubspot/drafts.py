@@ -1,0 +1,185 @@
+"""One record as it would be sent: mapped, checked against the live properties, with its key. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from crm.adapters.hubspot.defaults import facts_of
+from crm.adapters.hubspot.values import BadValue, to_wire
+from crm.errors import CommandRefused
+from crm.mapping import MappedRecord, map_record
+from crm.matching import MatchKind, choose_match_field, kind_of, match_value, morket_match_field, normalise
+from crm.model import CrmRecord, FieldDescription, FieldMapping
+from schemas.failure import FailureCategory
+from schemas.result import Failure, OutcomeWarning
+from schemas.values import FieldValue
+
+# Checked by HubSpot itself, and the only property of type string that is.
+_EMAIL: Final = ("contacts", "email")
+_DOMAIN: Final = ("companies", "domain")
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRule:
+    """How records of one command are recognised.
+
+    Attributes:
+        morket_field: Whose values are compared.
+        crm_property: Where HubSpot keeps them.
+        is_unique: HubSpot takes the property as `idProperty`, so an upsert needs no look-up.
+    """
+
+    morket_field: str
+    crm_property: str
+    kind: MatchKind
+    is_unique: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the records of one command are checked against."""
+
+    crm_object: str
+    fields: Mapping[str, FieldDescription]
+    mappings: Sequence[FieldMapping]
+    rule: MatchRule | None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One record in HubSpot's names and texts.
+
+    Attributes:
+        properties: To write; "" empties a property.
+        defaults: For a new record, under `properties`.
+        errors: Why it cannot be sent.
+    """
+
+    index: int
+    ref: str | None = None
+    crm_id: str | None = None
+    match_value: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    morket_field_of: Mapping[str, str] = field(default_factory=dict)
+    errors: tuple[Failure, ...] = ()
+    warnings: tuple[OutcomeWarning, ...] = ()
+
+    @property
+    def properties_for_create(self) -> dict[str, str]:
+        """The properties of a new record; nothing is emptied in it."""
+        return {name: value for name, value in {**self.defaults, **self.properties}.items() if value}
+
+
+def match_rule(
+    match_on: str | None, mappings: Sequence[FieldMapping], crm_object: str, fields: Mapping[str, FieldDescription]
+) -> MatchRule | None:
+    """The rule of a command; None for an object that is matched by nothing.
+
+    Raises:
+        CommandRefused: code `invalid_match_field`, the field is not mapped or its property does not exist.
+    """
+    chosen = choose_match_field(match_on, mappings, facts_of(crm_object).match_field)
+    if chosen is None:
+        return None
+    morket_field = morket_match_field(chosen, mappings)
+    sources = [item for item in mappings if item.morket_field == morket_field and item.direction != "pull"]
+    names = [item.crm_field for item in sources if item.crm_field in fields]
+    if morket_field is None or not names:
+        raise CommandRefused(
+            f"{chosen} is not mapped to a property that HubSpot's {crm_object} have", code="invalid_match_field"
+        )
+    # A website that also fills the domain is matched by the domain: that is what companies are searched by.
+    name = "domain" if (crm_object, "domain") == _DOMAIN and "domain" in names else names[0]
+    return MatchRule(morket_field, name, kind_of(morket_field), is_unique=fields[name].unique)
+
+
+def draft(record: CrmRecord, shape: Shape) -> Draft:
+    """Map one record and check every value against the live properties."""
+    mapped = map_record(record, shape.mappings, strict=shape.strict)
+    checked = _Checked(shape, mapped)
+    properties = checked.values(mapped.values)
+    properties.update(checked.cleared(mapped.clear))
+    return Draft(
+        index=record.index,
+        ref=record.ref,
+        crm_id=record.crm_id,
+        match_value=match_value(record, shape.rule.morket_field) if shape.rule else None,
+        properties=properties,
+        defaults=checked.values(mapped.defaults),
+        morket_field_of=mapped.morket_field_of,
+        errors=(*mapped.errors, *checked.errors),
+        warnings=(*checked.warnings, *mapped.warnings),
+    )
+
+
+def missing_for_create(item: Draft, crm_object: str) -> Failure | None:
+    """Why HubSpot would refuse `item` as a new record: it needs one of a few properties."""
+    one_of = facts_of(crm_object).one_of
+    if not one_of or any(item.properties_for_create.get(name) for name in one_of):
+        return None
+    return Failure(
+        code="required_field_missing",
+        category=FailureCategory.BAD_DATA,
+        message=f"a new record of {crm_object} needs a value for {' or '.join(one_of)}",
+        hint="send one of them",
+        crm_field=one_of[0],
+    )
+
+
+class _Checked:
+    """The values of one record against the live properties, with what was found wrong on the way."""
+
+    def __init__(self, shape: Shape, mapped: MappedRecord) -> None:
+        self._shape = shape
+        self._morket_field_of = mapped.morket_field_of
+        self.errors: list[Failure] = []
+        self.warnings: list[OutcomeWarning] = []
+
+    def values(self, values: Mapping[str, FieldValue]) -> dict[str, str]:
+        """Texts to send; values that cannot be sent are errors."""
+        sendable: dict[str, str] = {}
+        for name, value in values.items():
+            described = self._writable(name)
+            if described is None:
+                continue
+            text = self._text(described, value)
+            if isinstance(text, BadValue):
+                self.errors.append(self._failure(name, text))
+            else:
+                sendable[name] = text
+        return sendable
+
+    def cleared(self, names: Sequence[str]) -> dict[str, str]:
+        """https://developers.hubspot.com/docs/api-reference/latest/crm/properties/guide: "" clears a value."""
+        return {name: "" for name in names if self._writable(name) is not None}
+
+    def _text(self, described: FieldDescription, value: FieldValue) -> str | BadValue:
+        place = (self._shape.crm_object, described.name)
+        if place == _DOMAIN:
+            domain = normalise("domain", value)
+            return domain or BadValue("invalid_value", f"{str(value)[:60]!r} is no domain", "send a domain name")
+        return to_wire(described, value, is_email=place == _EMAIL)
+
+    def _writable(self, name: str) -> FieldDescription | None:
+        described = self._shape.fields.get(name)
+        if described is None:
+            self._leave_out("unknown_field", name, f"HubSpot has no property {name} here; it was left out")
+        elif not described.updateable:
+            self._leave_out("read_only_field", name, f"{described.label} cannot be written; it was left out")
+        return described if described is not None and described.updateable else None
+
+    def _leave_out(self, code: str, name: str, message: str) -> None:
+        warning = OutcomeWarning(code=code, field=self._morket_field_of.get(name), crm_field=name, message=message)
+        self.warnings.append(warning)
+
+    def _failure(self, name: str, bad: BadValue) -> Failure:
+        return Failure(
+            code=bad.code,
+            category=FailureCategory.BAD_DATA,
+            message=bad.message,
+            hint=bad.hint,
+            field=self._morket_field_of.get(name),
+            crm_field=name,
+        )

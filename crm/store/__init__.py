@@ -1,0 +1,1 @@
+"""PostgreSQL: tables, one repository a table. SQL is spoken here and nowhere else."""

@@ -1,0 +1,68 @@
+"""The engine: how this service reaches PostgreSQL. A unit of work is `with engine.begin() as connection:`."""
+
+import json
+import time
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Engine, exc
+
+#: No statement of the service may hold a lock or run longer than this; the hot ones take milliseconds.
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 5_000
+
+#: What every statement may raise while PostgreSQL is away, restarting or overloaded: wait, then do the same again.
+DatabaseUnavailable = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, exc.InternalError)
+#: What a statement raises when one row's data cannot be stored; the whole transaction is undone.
+DataNotStorable = (exc.DataError, exc.IntegrityError, ValueError)
+
+
+def create_engine(url: str, *, pool_size: int = 8, application_name: str = "crm-sync") -> Engine:
+    """An engine on `url` (postgresql://…) with time limits on every statement and connections checked before use.
+
+    Args:
+        url: As in DATABASE_URL; the psycopg2 driver is chosen here.
+        pool_size: Connections kept; as many again may be opened for a moment.
+        application_name: Shown in `pg_stat_activity`.
+    """
+    return sqlalchemy.create_engine(
+        sqlalchemy.make_url(url).set(drivername="postgresql+psycopg2"),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        json_serializer=_compact_json,
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": 5,
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
+            # A peer that vanished without a word is noticed within half a minute.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    )
+
+
+def wait_for_database(engine: Engine, within_s: float, *, pause_s: float = 0.5) -> str | None:
+    """Try to reach the database until it answers, for at most `within_s` seconds.
+
+    Returns:
+        None when it answered; else what it said last.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except exc.OperationalError as problem:
+            reason = str(problem.orig).strip().partition("\n")[0]
+        else:
+            return None
+        if time.monotonic() + pause_s >= deadline:
+            return reason
+        time.sleep(pause_s)
+
+
+def _compact_json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,259 @@
+"""Run one command against its CRM: resolve, map, call the adapter, outcome. Knows neither Kafka nor HTTP servers.
+
+What it gives back says all that the command leaves behind; whoever called decides about another try and stores it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sqlalchemy import Engine
+
+from crm import mapping, matching
+from crm.adapters.contract import CrmAdapter
+from crm.errors import AccessTokenRejected, CommandRefused, NotConnected, ReauthRequired
+from crm.model import (
+    CallScope,
+    Connection,
+    CrmRecord,
+    FieldMapping,
+    OAuthTokens,
+    PulledPage,
+    PullOptions,
+    PushOptions,
+    RecordOutcome,
+    SyncResult,
+)
+from crm.page_size import fit_page
+from crm.registry import Registry
+from crm.store import connections, links, mappings, workspaces
+from crm.store.links import RecordLink
+from crm.tokens import TokenSource
+from schemas.command import PullCommand, PushCommand
+
+Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a command means for this workspace: its connection, adapter, CRM object and mappings."""
+
+    connection: Connection
+    adapter: CrmAdapter
+    crm_object: str
+    field_mappings: tuple[FieldMapping, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAttempt:
+    """What one try of a command came to.
+
+    Attributes:
+        outcomes: Of the records that were tried, by index; empty for a pull.
+        interrupted_by: The run-level error that stopped a push half-way, else None.
+        page: What a pull brought.
+        links: Match values that now have a known CRM record.
+    """
+
+    resolved: Resolved
+    outcomes: tuple[RecordOutcome, ...] = ()
+    interrupted_by: Exception | None = None
+    page: PulledPage | None = None
+    links: tuple[RecordLink, ...] = ()
+    record_url_template: str | None = None
+
+
+def unsupported(command: PushCommand | PullCommand) -> list[str]:
+    """The options of a command that are part of the contract and not built yet; refused, never ignored."""
+    found = ["dry_run"] if command.dry_run else []
+    if isinstance(command, PushCommand):
+        if command.mode == "delete":
+            found.append("mode: delete")
+        if command.write_policy not in (None, "overwrite"):
+            found.append(f"write_policy: {command.write_policy}")
+    return found
+
+
+class SyncRunner:
+    """Runs commands; one instance serves all threads."""
+
+    def __init__(self, engine: Engine, registry: Registry, tokens: TokenSource) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._tokens = tokens
+
+    def run(
+        self, command: PushCommand | PullCommand, *, scope: CallScope, only: Sequence[int] | None = None
+    ) -> SyncAttempt:
+        """Try a command once.
+
+        Args:
+            command: Valid; what is `unsupported` is refused.
+            scope: Leave to call, and the count of calls.
+            only: Indices of the records to send; None for all. For a retry of what failed.
+
+        Raises:
+            CommandRefused, ConfigurationFault: the command cannot run as it is.
+            NotConnected, ReauthRequired: a person must connect or reconnect.
+            TryAgain, GiveUp, LeaseLost: as the adapter's verbs.
+        """
+        resolved = self.resolve(command)
+        if isinstance(command, PullCommand):
+            return self._pull(command, resolved, scope)
+        records = as_records(command, only)
+        match_field = matching.choose_match_field(
+            command.match_on[0] if command.match_on else None,
+            resolved.field_mappings,
+            resolved.adapter.default_match_field(resolved.crm_object),
+        )
+        link_scope = _link_scope(resolved, match_field)
+        options = PushOptions(
+            crm_object=resolved.crm_object,
+            mode=command.mode,
+            match_on=match_field,
+            strict=command.strict,
+            links=self._known_links(link_scope, records, resolved.field_mappings),
+            scope=scope,
+        )
+        tokens, result = self._push(resolved, records, options)
+        return SyncAttempt(
+            resolved,
+            outcomes=result.outcomes,
+            interrupted_by=result.interrupted_by,
+            links=_new_links(link_scope, result.outcomes),
+            record_url_template=resolved.adapter.record_url_template(tokens, resolved.crm_object),
+        )
+
+    def _push(
+        self, resolved: Resolved, records: Sequence[CrmRecord], options: PushOptions
+    ) -> tuple[OAuthTokens, SyncResult]:
+        """Push; when the token was refused half-way, send what is left once more with a new one."""
+
+        def push(some: Sequence[CrmRecord]) -> tuple[OAuthTokens, SyncResult]:
+            return self._with_live_token(
+                resolved,
+                lambda tokens: resolved.adapter.push_records(tokens, some, resolved.field_mappings, options=options),
+            )
+
+        tokens, result = push(records)
+        if not isinstance(result.interrupted_by, AccessTokenRejected):
+            return tokens, result
+        left = {outcome.index for outcome in result.outcomes if outcome.retryable}
+        self._tokens.after_rejection(resolved.connection, self._tokens.access(resolved.connection).version)
+        tokens, second = push([record for record in records if record.index in left])
+        return tokens, _merge_results(result, second)
+
+    def resolve(self, command: PushCommand | PullCommand) -> Resolved:
+        """Find connection, adapter, object and mappings of a command; no call leaves.
+
+        Raises:
+            CommandRefused: not_supported_yet, unknown_workspace, unknown_integration, no_mapping_for_entity.
+            ConfigurationFault: the CRM has no client settings.
+            NotConnected, ReauthRequired: a person must connect or reconnect.
+        """
+        missing = unsupported(command)
+        if missing:
+            raise CommandRefused(f"not built yet: {', '.join(missing)}", code="not_supported_yet")
+        with self._engine.begin() as connection:
+            if not workspaces.exists(connection, command.workspace_id):
+                raise CommandRefused(f"there is no workspace {command.workspace_id}", code="unknown_workspace")
+            adapter = self._registry.get(command.integration)
+            found = connections.get(connection, command.workspace_id, command.integration)
+            overrides = mappings.list_of(connection, command.workspace_id, command.integration)
+        if found is None or found.status == "disconnected":
+            raise NotConnected(f"{adapter.name} is not connected to this workspace")
+        if found.status == "reauth_required":
+            raise ReauthRequired(f"{adapter.name} must be reconnected: {found.status_reason or 'the grant ended'}")
+        crm_object = adapter.resolve_object(command.entity, found.settings)
+        chosen = _overrides_for(overrides, command.entity, crm_object)
+        field_mappings = mapping.mappings_for(adapter.default_mappings(crm_object), chosen)
+        if not field_mappings:
+            raise CommandRefused(f"no field is mapped for {command.entity}", code="no_mapping_for_entity")
+        return Resolved(found, adapter, crm_object, field_mappings)
+
+    def _pull(self, command: PullCommand, resolved: Resolved, scope: CallScope) -> SyncAttempt:
+        options = PullOptions(
+            modified_since=command.modified_since,
+            cursor=command.cursor,
+            fields=tuple(command.fields) if command.fields else None,
+            include_deleted=command.include_deleted,
+            scope=scope,
+        )
+
+        def pull(tokens: OAuthTokens, limit: int) -> PulledPage:
+            return resolved.adapter.pull_records(
+                tokens, resolved.crm_object, resolved.field_mappings, limit, options=options
+            )
+
+        tokens, page = self._with_live_token(
+            resolved, lambda tokens: fit_page(lambda limit: pull(tokens, limit), command.limit)
+        )
+        return SyncAttempt(
+            resolved, page=page, record_url_template=resolved.adapter.record_url_template(tokens, resolved.crm_object)
+        )
+
+    def _with_live_token(self, resolved: Resolved, call: Callable[[OAuthTokens], Reply]) -> tuple[OAuthTokens, Reply]:
+        """Call with a token that works now; refused once, it is refreshed once and the call made once more."""
+        live = self._tokens.access(resolved.connection)
+        try:
+            return live.tokens, call(live.tokens)
+        except AccessTokenRejected:
+            live = self._tokens.after_rejection(resolved.connection, live.version)
+            return live.tokens, call(live.tokens)
+
+    def _known_links(
+        self, scope: links.LinkScope | None, records: Sequence[CrmRecord], field_mappings: Sequence[FieldMapping]
+    ) -> dict[str, str]:
+        if scope is None:
+            return {}
+        source = matching.morket_match_field(scope.match_field, field_mappings)
+        values = [matching.match_value(record, source) for record in records] if source else []
+        with self._engine.begin() as connection:
+            return links.known(connection, scope, [value for value in values if value])
+
+
+def _overrides_for(stored: Sequence[mappings.StoredMapping], entity: str, crm_object: str) -> tuple[FieldMapping, ...]:
+    """The workspace's mappings that hold for an object: those of the object before those of every object (`*`)."""
+    chosen: dict[str, FieldMapping] = {}
+    for scope in ("*", entity.lower(), crm_object.lower()):
+        chosen |= {row.mapping.morket_field: row.mapping for row in stored if row.entity.lower() == scope}
+    return tuple(chosen.values())
+
+
+def as_records(command: PushCommand, only: Sequence[int] | None = None) -> list[CrmRecord]:
+    """The records of a command in the inside's form; those of `only`, or all."""
+    wanted = range(len(command.records)) if only is None else only
+    return [
+        CrmRecord(
+            fields=command.records[index].fields,
+            index=index,
+            ref=command.records[index].ref,
+            crm_id=command.records[index].crm_id,
+            clear=tuple(command.records[index].clear),
+        )
+        for index in wanted
+    ]
+
+
+def _link_scope(resolved: Resolved, match_field: str | None) -> links.LinkScope | None:
+    account = resolved.connection.crm_account_id
+    if match_field is None or account is None:
+        return None
+    return links.LinkScope(resolved.connection.id, account, resolved.crm_object, match_field)
+
+
+def _new_links(scope: links.LinkScope | None, outcomes: Sequence[RecordOutcome]) -> tuple[links.RecordLink, ...]:
+    if scope is None:
+        return ()
+    return tuple(
+        links.RecordLink(scope, outcome.match_value, outcome.crm_id)
+        for outcome in outcomes
+        if outcome.match_value and outcome.crm_id and outcome.action in ("created", "updated", "unchanged")
+    )
+
+
+def _merge_results(first: SyncResult, second: SyncResult) -> SyncResult:
+    """The outcomes of a second call in place of those that it sent again."""
+    again = {outcome.index: outcome for outcome in second.outcomes}
+    outcomes = tuple(again.get(outcome.index, outcome) for outcome in first.outcomes)
+    return replace(second, outcomes=outcomes)

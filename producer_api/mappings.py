@@ -1,0 +1,136 @@
+"""Field mappings of a workspace: what holds for an entity, and where it comes from; its own can be replaced."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import falcon
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from crm.adapters.contract import CrmAdapter
+from crm.errors import CrmError
+from crm.model import FieldMapping, MappingDirection
+from crm.store import connections, mappings
+from crm.store.mappings import EVERY_ENTITY, StoredMapping
+from producer_api.bodies import optional_model
+from producer_api.parts import Parts, problem_of
+from producer_api.problems import FieldProblem, Problem
+from producer_api.scopes import Scope
+from schemas.values import EntityName, MorketField
+
+CrmField = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")]
+_ENTITY: TypeAdapter[str] = TypeAdapter(EntityName)
+
+
+class MappingBody(BaseModel):
+    """One override. What is not built (`write_policy`) is refused by the rules of unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    morket_field: MorketField
+    crm_field: CrmField
+    direction: MappingDirection = "both"
+    identifier: bool = False
+    value_map: Annotated[dict[str, str], Field(max_length=500)] = {}
+    default_value: Annotated[str, Field(max_length=1_000)] | None = None
+
+    def as_mapping(self) -> FieldMapping:
+        """The mapping as the inside knows it."""
+        return FieldMapping(**self.model_dump())
+
+
+class MappingsBody(BaseModel):
+    """All overrides of one entity; an empty list goes back to the defaults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    overrides: Annotated[list[MappingBody], Field(max_length=200)]
+
+
+class Mappings:
+    """`…/integrations/{slug}/mappings?entity=person`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, workspace_id: str, slug: str) -> None:
+        """The mappings that hold for an entity; each says whether it is a default or the workspace's own."""
+        _, workspace = self._parts.enter(req.get_header("Authorization"), workspace_id, Scope.INTEGRATIONS_READ)
+        adapter, entity = self._adapter(slug), _entity(req)
+        with self._parts.engine.connect() as connection:
+            found = connections.get(connection, workspace, slug)
+            stored = mappings.list_of(connection, workspace, slug)
+        resp.media = _shown(adapter, entity, found.settings if found else {}, stored)
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, workspace_id: str, slug: str) -> None:
+        """Replace the workspace's own mappings of one entity; those of other entities stay."""
+        _, workspace = self._parts.enter(req.get_header("Authorization"), workspace_id, Scope.INTEGRATIONS_WRITE)
+        adapter, entity = self._adapter(slug), _entity(req)
+        overrides = optional_model(req, MappingsBody).overrides
+        _check(overrides)
+        with self._parts.engine.begin() as connection:
+            # Locked, so that two people who change two entities at once do not undo each other.
+            found = connections.get(connection, workspace, slug, lock=True)
+            kept = [
+                row for row in mappings.list_of(connection, workspace, slug) if row.entity.lower() != entity.lower()
+            ]
+            stored = [*kept, *(StoredMapping(entity, override.as_mapping()) for override in overrides)]
+            mappings.replace(connection, workspace, slug, stored)
+        resp.media = _shown(adapter, entity, found.settings if found else {}, stored)
+
+    def _adapter(self, slug: str) -> CrmAdapter:
+        self._parts.listed(slug)
+        try:
+            return self._parts.registry.get(slug)
+        except CrmError as error:
+            raise problem_of(error) from None
+
+
+def _entity(req: falcon.Request) -> str:
+    try:
+        return _ENTITY.validate_python(req.get_param("entity") or "person")
+    except ValidationError:
+        message = "must be person, company, or the CRM's own object name"
+        raise _invalid([FieldProblem("entity", message, "correct the query parameter")]) from None
+
+
+def _check(overrides: Sequence[MappingBody]) -> None:
+    twice = [name for name, count in Counter(row.morket_field for row in overrides).items() if count > 1]
+    found = [FieldProblem(f"overrides[{name}]", "is mapped twice", "leave one of them out") for name in twice]
+    identifiers = [row.morket_field for row in overrides if row.identifier]
+    if len(identifiers) > 1:
+        message = f"several fields are the identifier: {', '.join(identifiers)}"
+        found.append(FieldProblem("overrides", message, "mark one field only"))
+    if found:
+        raise _invalid(found)
+
+
+def _invalid(fields: Sequence[FieldProblem]) -> Problem:
+    return Problem(422, "invalid_request", "the mappings cannot be used as they are", fields=fields)
+
+
+def _shown(adapter: CrmAdapter, entity: str, settings: Any, stored: Sequence[StoredMapping]) -> dict[str, Any]:
+    try:
+        crm_object = adapter.resolve_object(entity, settings)
+    except CrmError as error:
+        raise problem_of(error) from None
+    own: dict[str, FieldMapping] = {}
+    # As for a sync: what was said for this object comes before what was said for every object.
+    for scope in (EVERY_ENTITY, entity.lower(), crm_object.lower()):
+        own |= {row.mapping.morket_field: row.mapping for row in stored if row.entity.lower() == scope}
+    defaults = [row for row in adapter.default_mappings(crm_object) if row.morket_field not in own]
+    rows = [_row(row, "workspace") for row in own.values()] + [_row(row, "default") for row in defaults]
+    return {"integration": adapter.slug, "entity": entity, "crm_object": crm_object, "mappings": rows}
+
+
+def _row(row: FieldMapping, source: str) -> dict[str, Any]:
+    return {
+        "morket_field": row.morket_field,
+        "crm_field": row.crm_field,
+        "direction": row.direction,
+        "identifier": row.identifier,
+        "fallback": row.fallback,
+        "value_map": dict(row.value_map),
+        "default_value": row.default_value,
+        "source": source,
+    }

@@ -1,0 +1,102 @@
+"""Run the API: wait for the database, then gunicorn with threads until SIGTERM."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from gunicorn.app.base import BaseApplication
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from crm.store.engine import create_engine
+from producer_api import logs
+from producer_api.settings import ApiSettings
+from producer_api.wsgi import build
+
+_log = structlog.get_logger("producer_api")
+_RETRY_S = 0.5
+#: Requests in flight at SIGTERM get this long: a callback may be waiting for a CRM's token endpoint.
+_GRACE_S = 35
+
+
+class _Server(BaseApplication):
+    """gunicorn without its command line."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Take the options from our settings."""
+        for name, value in _options(self._settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Build the application, in the worker process."""
+        return build(self._settings)
+
+
+def run(settings: ApiSettings) -> int:
+    """Serve until SIGTERM; requests in flight are finished first.
+
+    Returns:
+        0 after a stop that was asked for; 1 when PostgreSQL does not answer within `database_wait_s`, or the address
+        cannot be listened on.
+    """
+    logs.configure(settings.log_level)
+    engine = create_engine(settings.database_url.get_secret_value(), pool_size=1, application_name="crm-sync-api")
+    try:
+        reason = wait_for_database(engine, settings.database_wait_s)
+    finally:
+        engine.dispose()
+    if reason is not None:
+        where = engine.url.render_as_string(hide_password=True)
+        message = f"PostgreSQL at {where} did not answer within {settings.database_wait_s:g} s: {reason}"
+        print(f"{message}; check DATABASE_URL and that it runs", file=sys.stderr)  # noqa: T201 - for the operator
+        return 1
+    try:
+        _Server(settings).run()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def wait_for_database(engine: Engine, within_s: float, sleep: Callable[[float], None] = time.sleep) -> str | None:
+    """Try to reach the database until it answers.
+
+    Returns:
+        None when it answered; else what it said last.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except OperationalError as problem:
+            reason = str(problem.orig).strip().partition("\n")[0]
+        else:
+            return None
+        if time.monotonic() >= deadline:
+            return reason
+        _log.warning("database_not_reachable", reason=reason, left_s=round(deadline - time.monotonic(), 1))
+        sleep(_RETRY_S)
+
+
+def _options(settings: ApiSettings) -> dict[str, Any]:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": f"{host}:{settings.port}",
+        "worker_class": "gthread",
+        "workers": 1,
+        "threads": settings.threads,
+        "graceful_timeout": _GRACE_S,
+        "keepalive": 5,
+        # Its access log would hold the query strings of callbacks; ours is `producer_api.request_log`.
+        "accesslog": None,
+        "loglevel": "warning",
+        "control_socket_disable": True,
+        "when_ready": lambda _server: _log.info("api_ready", host=settings.host, port=settings.port),
+        "proc_name": "crm-sync-api",
+    }

@@ -1,0 +1,34 @@
+"""Reading the members that every create and update input has (developer documentation of the objects APIs)."""
+
+from typing import Any
+
+from sandbox.hubspot.errors import validation
+
+
+def read_properties(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``properties`` of an input.
+
+    Raises:
+        RefusedError: 400, there are none.
+    """
+    properties = raw.get("properties")
+    if not isinstance(properties, dict):
+        raise validation("Some required fields were not set: [properties]").refusal()
+    return properties
+
+
+def read_associations(raw: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return the ``associations`` of an input; they are checked for shape and kept, not followed.
+
+    Raises:
+        RefusedError: 400, one lacks ``to.id`` or ``types``.
+    """
+    listed = raw.get("associations") or []
+    if not isinstance(listed, list) or not all(_is_association(one) for one in listed):
+        raise validation("Invalid input JSON on line 1, column 1: associations need to.id and types").refusal()
+    return tuple(listed)
+
+
+def _is_association(raw: Any) -> bool:
+    target = raw.get("to") if isinstance(raw, dict) else None
+    return isinstance(target, dict) and bool(target.get("id")) and isinstance(raw.get("types"), list)

@@ -1,0 +1,1 @@
+"""The simulated Salesforce: OAuth, sObject Collections, SOQL, describe; API paths under ``/salesforce``."""

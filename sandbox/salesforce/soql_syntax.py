@@ -1,0 +1,72 @@
+"""What a parsed SOQL query is made of."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sandbox.salesforce.schema import Field, ObjectType
+
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "LIKE", "IN", "NOT IN"]
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A field of the queried object, or of its parent over one reference such as ``Account.Name``."""
+
+    field: Field
+    reference: Field | None = None
+    parent: ObjectType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``path operator value``; datetimes are epoch seconds, a LIKE has its compiled pattern, IN a list."""
+
+    path: Path
+    operator: Operator
+    value: Any = None
+    pattern: re.Pattern[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Conditions joined by AND or OR."""
+
+    operator: Literal["AND", "OR"]
+    conditions: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """NOT of one condition."""
+
+    condition: "Condition"
+
+
+Condition = Comparison | Combination | Negation
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """One member of ORDER BY; empty values come first unless ``nulls_last``."""
+
+    path: Path
+    is_descending: bool = False
+    nulls_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A whole query; ``paths`` is empty for ``SELECT COUNT()``."""
+
+    kind: ObjectType
+    paths: tuple[Path, ...]
+    where: Condition | None = None
+    order_by: tuple[Ordering, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+
+
+ObjectFinder = Callable[[str], ObjectType | None]
+"""Finds an sObject by name in any case."""

@@ -1,0 +1,376 @@
+"""The sandbox's HubSpot data API, over a socket: batches with trace ids, single objects, lists, properties."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox.remote import RemoteSandbox
+from sandbox.server import SandboxServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SandboxServer]:
+    with SandboxServer() as running:
+        yield running
+
+
+class Portal:
+    """A client of the first portal's API."""
+
+    def __init__(self, remote: RemoteSandbox) -> None:
+        self.remote = remote
+        self.hub_id = remote.account_ids("hubspot")[0]
+        self.session = requests.Session()
+        token = remote.tokens("hubspot", self.hub_id)["access_token"]
+        self.session.headers["Authorization"] = f"Bearer {token}"
+
+    def send(self, method: str, path: str, version: str = "2026-09", **more: Any) -> requests.Response:
+        url = f"{self.remote.origin}/hubspot/crm/objects/{version}/{path}"
+        return self.session.request(method, url, timeout=10, **more)
+
+    def batch(self, path: str, inputs: list[dict[str, Any]], **body: Any) -> requests.Response:
+        return self.send("POST", path, json={"inputs": inputs, **body})
+
+    def stored(self, name: str = "contacts") -> list[dict[str, Any]]:
+        return self.remote.records("hubspot", self.hub_id, name)
+
+
+@pytest.fixture
+def portal(server: SandboxServer) -> Iterator[Portal]:
+    remote = RemoteSandbox(server.origin)
+    remote.reset()
+    portal = Portal(remote)
+    yield portal
+    portal.session.close()
+
+
+def traced(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "objectWriteTraceId": f"t{at}"} for at, one in enumerate(inputs)]
+
+
+def contact(email: str, **properties: Any) -> dict[str, Any]:
+    return {"id": email, "idProperty": "email", "properties": {"email": email, **properties}}
+
+
+def traces(entries: list[dict[str, Any]]) -> list[str]:
+    return sorted(trace for entry in entries for trace in entry["context"]["objectWriteTraceId"])
+
+
+def test_with_trace_ids_good_inputs_are_written_beside_bad_ones(portal: Portal) -> None:
+    """The reply is 207; each bad input is named by its trace id, with a message that lists every bad value."""
+    # Given good and bad contacts, all traced
+    inputs = traced([contact("a@x.io"), contact("nonsense"), contact("c@x.io", shoe="42", numemployees="51-200")])
+
+    # When they are upserted
+    response = portal.batch("contacts/batch/upsert", inputs)
+
+    # Then one is written and two are explained
+    reply = response.json()
+    assert response.status_code == 207
+    assert (reply["numErrors"], traces(reply["errors"])) == (2, ["t1", "t2"])
+    assert [result["objectWriteTraceId"] for result in reply["results"]] == ["t0"]
+    assert {error["category"] for error in reply["errors"]} == {"VALIDATION_ERROR"}
+    message = next(error["message"] for error in reply["errors"] if "shoe" in error["message"])
+    assert message.startswith("Property values were not valid: [")
+    assert "PROPERTY_DOESNT_EXIST" in message
+    assert "INVALID_OPTION" in message
+    assert [record["properties"]["email"] for record in portal.stored()] == ["a@x.io"]
+
+
+def test_the_status_of_a_partial_reply_is_a_switch(portal: Portal) -> None:
+    """Errors can come with the plain status of the operation too."""
+    # Given the switch
+    portal.remote.switch("hubspot", trace_partial_status=200)
+
+    # When a batch fails in part
+    upserted = portal.batch("contacts/batch/upsert", traced([contact("a@x.io"), contact("nonsense")]))
+    created = portal.batch("contacts/batch/create", traced([{"properties": {"email": "nonsense"}}]))
+
+    # Then only the body tells
+    assert (upserted.status_code, upserted.json()["numErrors"]) == (200, 1)
+    assert (created.status_code, created.json()["numErrors"]) == (201, 1)
+
+
+@pytest.mark.parametrize("trace_ids", [[None, None], ["t0", None], ["t0", "t0"]])
+def test_without_unique_trace_ids_one_bad_input_fails_the_batch(portal: Portal, trace_ids: list[str | None]) -> None:
+    """Every input needs a trace id of its own; else nothing is written."""
+    # Given a good and a bad contact
+    inputs: list[dict[str, Any]] = [contact("a@x.io"), contact("nonsense")]
+    for one, trace_id in zip(inputs, trace_ids, strict=True):
+        one |= {"objectWriteTraceId": trace_id} if trace_id else {}
+
+    # When they are upserted
+    response = portal.batch("contacts/batch/upsert", inputs)
+
+    # Then the call fails as one
+    assert (response.status_code, response.json()["category"]) == (400, "VALIDATION_ERROR")
+    assert portal.stored() == []
+
+
+def test_upsert_by_email_can_stand_or_fall_as_one(portal: Portal) -> None:
+    """With the switch, trace ids do not help an upsert by e-mail."""
+    # Given the switch
+    portal.remote.switch("hubspot", email_partial_upsert=False)
+
+    # When a traced batch holds a bad input
+    response = portal.batch("contacts/batch/upsert", traced([contact("a@x.io"), contact("nonsense")]))
+
+    # Then the call fails as one
+    assert response.status_code == 400
+    assert portal.stored() == []
+
+
+def test_upsert_says_new_and_compares_emails_without_case(portal: Portal) -> None:
+    """The second time the contact is updated; its e-mail is stored in lower case."""
+    # Given a contact
+    first = portal.batch("contacts/batch/upsert", [contact("Ada@X.io", firstname="Ada")])
+
+    # When it comes again in another case
+    second = portal.batch("contacts/batch/upsert", [contact("ADA@x.IO", firstname="", lastname="Byron")])
+
+    # Then it is one contact, with the first name cleared
+    assert [reply.json()["results"][0]["new"] for reply in (first, second)] == [True, False]
+    (stored,) = portal.stored()
+    assert stored["properties"]["email"] == "ada@x.io"
+    assert stored["properties"]["lastname"] == "Byron"
+    assert "firstname" not in stored["properties"]
+
+
+def test_results_come_in_another_order(portal: Portal) -> None:
+    """Only the trace id ties a result to its input."""
+    # Given 100 traced contacts
+    inputs = traced([contact(f"p{at}@x.io") for at in range(100)])
+
+    # When they are upserted
+    results = portal.batch("contacts/batch/upsert", inputs).json()["results"]
+
+    # Then the order is another, and each trace has its e-mail
+    order = [result["objectWriteTraceId"] for result in results]
+    assert order != [one["objectWriteTraceId"] for one in inputs]
+    assert {one["objectWriteTraceId"]: one["id"] for one in inputs} == {
+        result["objectWriteTraceId"]: result["properties"]["email"] for result in results
+    }
+
+
+def test_more_than_100_inputs_are_refused(portal: Portal) -> None:
+    """The limit holds for every batch operation."""
+    # Given 101 inputs
+    inputs = traced([contact(f"p{at}@x.io") for at in range(101)])
+
+    # When each operation gets them
+    operations = ("create", "update", "upsert", "archive", "read")
+    statuses = [portal.batch(f"contacts/batch/{operation}", inputs).status_code for operation in operations]
+
+    # Then none takes them
+    assert statuses == [400] * 5
+    assert portal.stored() == []
+
+
+def test_duplicate_ids_in_a_batch_are_refused_and_named(portal: Portal) -> None:
+    """Letter case does not make two ids of one e-mail."""
+    # Given one e-mail twice
+    inputs = traced([contact("a@x.io"), contact("A@x.io")])
+
+    # When they are upserted
+    response = portal.batch("contacts/batch/upsert", inputs)
+
+    # Then the whole call is refused with the ids
+    assert response.status_code == 400
+    assert response.json()["message"].startswith("Duplicate IDs found in batch input: [a@x.io]")
+    assert response.json()["context"] == {"ids": ["a@x.io"]}
+
+
+def test_creating_a_contact_that_exists_is_a_conflict(portal: Portal) -> None:
+    """409 with the existing id; in a traced batch an entry of errors."""
+    # Given a contact
+    existing = portal.send("POST", "contacts", json={"properties": {"email": "a@x.io"}}).json()["id"]
+
+    # When it is created again, singly and in a batch
+    single = portal.send("POST", "contacts", json={"properties": {"email": "A@x.io"}})
+    batch = portal.batch(
+        "contacts/batch/create", traced([{"properties": {"email": "a@x.io"}}, {"properties": {"email": "b@x.io"}}])
+    )
+
+    # Then both name it
+    message = f"Contact already exists. Existing ID: {existing}"
+    assert (single.status_code, single.json()["category"], single.json()["message"]) == (409, "CONFLICT", message)
+    assert [error["message"] for error in batch.json()["errors"]] == [message]
+    assert len(batch.json()["results"]) == 1
+
+
+def test_a_company_domain_is_not_unique(portal: Portal) -> None:
+    """Two companies may share a domain, so it is no key; a property with unique values is one."""
+    # Given two companies with one domain
+    company = {"properties": {"name": "Initech", "domain": "initech.example"}}
+    created = portal.batch("companies/batch/create", [company, company])
+
+    # When companies are upserted by domain, and by a unique property
+    by_domain = portal.batch("companies/batch/upsert", [{"id": "initech.example", "idProperty": "domain", **company}])
+    by_key = portal.batch("companies/batch/upsert", [{"id": "m1", "idProperty": "morket_id", **company}])
+
+    # Then only the second works
+    assert created.status_code == 201
+    assert by_domain.json()["message"] == "Unable to perform upsert by non-unique 0-2 property domain"
+    assert by_key.json()["results"][0]["properties"]["morket_id"] == "m1"
+    assert len(portal.stored("companies")) == 3
+
+
+def test_unknown_ids_of_an_update_are_errors_or_silence(portal: Portal) -> None:
+    """By default an OBJECT_NOT_FOUND entry; with the switch they are in no list."""
+    # Given a known and an unknown id
+    known = portal.send("POST", "contacts", json={"properties": {"email": "a@x.io"}}).json()["id"]
+    inputs = traced([{"id": one, "properties": {"firstname": "A"}} for one in (known, "42")])
+
+    # When both are updated both ways
+    loud = portal.batch("contacts/batch/update", inputs)
+    portal.remote.switch("hubspot", missing_update_ids="silent")
+    silent = portal.batch("contacts/batch/update", inputs)
+
+    # Then the unknown one is named, then not
+    assert (loud.status_code, traces(loud.json()["errors"])) == (207, ["t1"])
+    assert (silent.status_code, "errors" in silent.json(), len(silent.json()["results"])) == (200, False, 1)
+
+
+def test_a_write_can_fail_silently(portal: Portal) -> None:
+    """2xx with empty lists and nothing written; or a result that is left out although it was written."""
+    # Given both switches
+    portal.remote.switch("hubspot", silent_failure_next=1)
+
+    # When a batch meets each
+    empty = portal.batch("contacts/batch/upsert", traced([contact("a@x.io")]))
+    stored_after_empty = portal.stored()
+    portal.remote.switch("hubspot", silent_drop_every=2)
+    dropped = portal.batch("contacts/batch/upsert", traced([contact("b@x.io"), contact("c@x.io")]))
+
+    # Then nothing says so
+    assert (empty.status_code, empty.json()["results"], stored_after_empty) == (200, [], [])
+    assert (dropped.status_code, len(dropped.json()["results"]), len(portal.stored())) == (200, 1, 2)
+
+
+def test_values_are_text_and_checked_by_type(portal: Portal) -> None:
+    """Numbers and booleans come back as text; each type has its rule."""
+    # Given a company and a deal with values of every type
+    company = {"name": "Initech", "numberofemployees": 50, "is_public": True, "industry": "COMPUTER_SOFTWARE"}
+    bad = {"name": "x", "numberofemployees": "many", "industry": "Computer Software", "hs_object_id": "1"}
+
+    # When good and bad ones are created
+    good = portal.send("POST", "companies", json={"properties": company}).json()
+    refused = portal.send("POST", "companies", json={"properties": bad})
+    deal = portal.send("POST", "deals", json={"properties": {"dealname": "D", "closedate": "1795363200000"}}).json()
+
+    # Then values are text, and every fault is told at once
+    values = good["properties"]
+    assert (values["numberofemployees"], values["is_public"]) == ("50", "true")
+    assert values["hs_object_id"] == good["id"]
+    assert deal["properties"]["closedate"] == "2026-11-22T16:00:00.000Z"
+    message = refused.json()["message"]
+    assert [code in message for code in ("INVALID_INTEGER", "INVALID_OPTION", "READ_ONLY_VALUE")] == [True] * 3
+
+
+def test_a_create_needs_what_identifies_it(portal: Portal) -> None:
+    """A contact without e-mail and names, and on dated paths a create without the admin's required properties."""
+    # Given a property that the admin requires
+    portal.remote.switch("hubspot", admin_required_properties=["jobtitle"])
+    body = {"properties": {"email": "a@x.io"}}
+
+    # When contacts are created
+    anonymous = portal.send("POST", "contacts", json={"properties": {"phone": "1"}})
+    new_path = portal.send("POST", "contacts", json=body)
+    old_path = portal.send("POST", "contacts", version="2026-03", json=body)
+
+    # Then the rule of the admin binds the newest path alone
+    assert "REQUIRED_FIELD" in anonymous.json()["message"]
+    assert (new_path.status_code, old_path.status_code) == (400, 201)
+
+
+def test_batch_read_by_email_names_what_is_missing(portal: Portal) -> None:
+    """Unknown properties are left out, empty ones are null, missing ids are one entry of errors."""
+    # Given a contact
+    portal.send("POST", "contacts", json={"properties": {"email": "a@x.io"}})
+
+    # When it and another are read by e-mail
+    inputs = [{"id": "A@x.io"}, {"id": "nobody@x.io"}]
+    response = portal.batch("contacts/batch/read", inputs, idProperty="email", properties=["jobtitle", "shoe"])
+
+    # Then the one comes and the other is named
+    (result,) = response.json()["results"]
+    assert response.status_code == 207
+    assert result["properties"]["jobtitle"] is None
+    assert "shoe" not in result["properties"]
+    assert response.json()["errors"][0]["context"] == {"ids": ["nobody@x.io"]}
+
+
+def test_lists_are_paged_by_id(portal: Portal) -> None:
+    """`paging.next.after` leads through all; the last page has none; archived records are apart."""
+    # Given seven contacts, one archived
+    emails = [f"p{at}@x.io" for at in range(7)]
+    ids = portal.remote.store("hubspot", portal.hub_id, "contacts", [{"email": email} for email in emails])
+    archived = portal.send("DELETE", f"contacts/{ids[2]}")
+
+    # When they are listed three a page
+    pages, after = [], "0"
+    while after:
+        parameters = {"limit": "3", "after": after, "properties": "email,jobtitle"}
+        pages.append(portal.send("GET", "contacts", params=parameters).json())
+        after = pages[-1].get("paging", {}).get("next", {}).get("after", "")
+
+    # Then six come, in the order of their ids
+    listed = [record["id"] for page in pages for record in page["results"]]
+    gone = portal.send("GET", "contacts", params={"archived": "true"}).json()["results"]
+    assert archived.status_code == 204
+    assert listed == [one for one in ids if one != ids[2]]
+    assert [record["id"] for record in gone] == [ids[2]]
+    assert portal.send("GET", f"contacts/{ids[2]}").json()["category"] == "OBJECT_NOT_FOUND"
+
+
+def test_a_lifecycle_stage_moves_forward_only(portal: Portal) -> None:
+    """To go back it must be emptied first."""
+    # Given a customer
+    path = f"contacts/{portal.remote.store('hubspot', portal.hub_id, 'contacts', [{'email': 'a@x.io'}])[0]}"
+
+    # When the stage is set forward, back, emptied, back
+    stages = [
+        portal.send("PATCH", path, json={"properties": {"lifecyclestage": stage}})
+        .json()["properties"]
+        .get("lifecyclestage")
+        for stage in ("customer", "lead", "", "lead")
+    ]
+
+    # Then only the way over the empty value leads back
+    assert stages == ["customer", "customer", None, "lead"]
+
+
+def test_property_metadata_says_what_is_writable(portal: Portal) -> None:
+    """Both path styles answer; options, uniqueness and read-only marks are there."""
+    # Given both URLs of the contact properties
+    base = f"{portal.remote.origin}/hubspot/crm"
+    urls = (f"{base}/properties/2026-09/contacts", f"{base}/v3/properties/0-1")
+
+    # When they are read
+    dated, legacy = (portal.session.get(url, timeout=10).json()["results"] for url in urls)
+
+    # Then they are the same, and tell
+    by_name = {entry["name"]: entry for entry in dated}
+    assert dated == legacy
+    assert by_name["morket_id"]["hasUniqueValue"] is True
+    assert by_name["createdate"]["modificationMetadata"]["readOnlyValue"] is True
+    assert [option["value"] for option in by_name["numemployees"]["options"]][:2] == ["1-5", "5-25"]
+    assert "hs_linkedin_url" in by_name
+
+
+def test_broken_json_and_unknown_urls_are_refused_in_the_vendors_shape(portal: Portal) -> None:
+    """An object with status, message, correlationId and category."""
+    # Given a cut-off body, and a type that does not exist
+    headers = {"Content-Type": "application/json"}
+
+    # When they are sent
+    broken = portal.send("POST", "contacts/batch/create", data='{"inputs": [', headers=headers)
+    unknown_type = portal.send("GET", "shoes")
+    unknown_url = portal.session.get(f"{portal.remote.origin}/hubspot/crm/shoes", timeout=10)
+
+    # Then each is explained
+    assert broken.json()["message"].startswith("Invalid input JSON on line 1, column ")
+    assert unknown_type.json()["message"] == "Unable to infer object type from: shoes"
+    assert (unknown_url.status_code, unknown_url.json()["status"]) == (404, "error")
