@@ -17,7 +17,9 @@ _COLOURS = {"created": "green", "updated": "cyan", "unchanged": "dim", "skipped"
 def counts_table(rows: Iterable[tuple[str, Counts, int]]) -> Table:
     """One line for each (label, counts, API calls)."""
     names = [f"[{_COLOURS[action]}]{action}[/]" for action in ACTIONS]
-    table = Table("", *names, "records", "calls", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(
+        "", *names, "records", "calls", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for label, counts, api_calls in rows:
@@ -38,11 +40,12 @@ def reason(failure: Failure) -> str:
     return f"{field}{failure.message} [{failure.code}]{hint}"
 
 
-def outcome_reason(outcome: Outcome) -> str | None:
+def outcome_reason(outcome: Outcome, result: SyncResult) -> str | None:
     """Why a record needs a look: its errors, what it was merged into, its warnings; None for a plain success."""
     parts = [reason(failure) for failure in outcome.errors]
     if outcome.merged_into is not None:
-        parts.append(f"same key as record {outcome.merged_into} of this command: merged into it")
+        first = next((one.ref for one in result.outcomes if one.index == outcome.merged_into), None)
+        parts.append(f"has the same key as {first or f'record {outcome.merged_into}'}, so it was merged into it")
     for warning in outcome.warnings:
         field = f"{warning.field}: " if warning.field else ""
         parts.append(f"{field}{warning.message or warning.code} [{warning.code}]")
@@ -58,7 +61,7 @@ def noteworthy(results: Sequence[SyncResult], *, most: int = 200) -> Iterator[Re
                 f"[red]command {escape(result.command_id)} failed[/red]: {escape(reason(result.error))}"
             )
         for outcome in result.outcomes:
-            why = outcome_reason(outcome)
+            why = outcome_reason(outcome, result)
             if why is None:
                 continue
             left -= 1

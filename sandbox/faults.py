@@ -71,6 +71,7 @@ def token_call(handler: Handler) -> Handler:
     async def wrapped(request: web.Request) -> web.StreamResponse:
         crm = _crm(request)
         switches = state_of(request).crm_switches(crm)
+        await request.read()  # what has arrived is carried out, also when the client is gone after the latency
         await wait_latency(switches)
         fault = switches.token_fault
         if fault == "none" or not switches.take("token_fault_next"):

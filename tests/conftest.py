@@ -59,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     count = config.stash[LEFT_OUT]
     if count:
         noun = "test counts" if count == 1 else "tests count"
-        terminalreporter.write_line(f"left out: {count} {noun} only on Apache Kafka; run them with `make test-kafka`")
+        terminalreporter.write_line(f"left out: {count} {noun} only on Apache Kafka; run with `make test-kafka`")
 
 
 @pytest.fixture(scope="session", autouse=True)

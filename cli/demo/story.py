@@ -20,11 +20,10 @@ from cli.demo.person import ConnectedCrm
 from cli.demo.stack import Stack
 from cli.demo.syncs import SLUGS, OnResult, Pull, Push
 from cli.outcome_table import counts_table, outcome_reason, total
-from schemas.result import Outcome, SyncResult
+from schemas.result import SyncResult
 
 _NAMES: Final = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
-#: One example of each kind of reason is shown; the others are counted.
-_SPACE: Final = (0, 0, 1, 2)
+_SPACE: Final = (0, 0, 1, 3)
 
 
 class Story:
@@ -87,25 +86,25 @@ class Story:
                 results = _of_entity(push, entity)
                 calls = sum(result.api_calls for result in results)
                 rows.append((f"{_NAMES[slug]} {results[0].crm_object or entity}", total(results), calls))
-        self._console.print(Padding(counts_table(rows), _SPACE))
+        self._console.print(Padding(counts_table(rows), _SPACE, expand=False))
 
     def reasons(self, pushes: Mapping[str, Push]) -> None:
         """An example of every kind of reason with which a row did not simply go in."""
         for slug, push in pushes.items():
-            outcomes = [outcome for result in push.results for outcome in result.outcomes]
-            kinds = Counter(code for code in map(code_of, outcomes) if code)
-            table = Table(show_header=False, box=None, padding=(0, 1))
+            outcomes = [(outcome, result) for result in push.results for outcome in result.outcomes]
+            kinds = Counter(code for code in (code_of(outcome) for outcome, _ in outcomes) if code)
+            table = Table(show_header=False, box=None, pad_edge=False)
+            table.add_column(justify="right")
             for code, count in kinds.most_common():
-                example = next(outcome for outcome in outcomes if code_of(outcome) == code)
+                outcome, result = next(pair for pair in outcomes if code_of(pair[0]) == code)
                 colour = "yellow" if code == "merged" else "red"
-                table.add_row(
-                    Text(str(count), style=colour, justify="right"), Text(code, style=colour), _example(example)
-                )
-            left_out = sorted({str(one.field) for outcome in outcomes for one in outcome.warnings if one.field})
+                example = Text(f"{outcome.ref} {outcome_reason(outcome, result)}".replace(f" [{code}]", ""))
+                table.add_row(Text(str(count), style=colour), Text(code, style=colour), example)
+            left_out = sorted({str(one.field) for outcome, _ in outcomes for one in outcome.warnings if one.field})
             if left_out:
-                table.add_row("", Text("left out"), Text(f"no mapping in {_NAMES[slug]}: {', '.join(left_out)}"))
-            self._console.print(f"   What {_NAMES[slug]} did not simply take:")
-            self._console.print(Padding(table, _SPACE))
+                table.add_row("", "left out", Text(f"no mapping in {_NAMES[slug]}: {', '.join(left_out)}"))
+            self._console.print(f"   What {_NAMES[slug]} did not simply take, with an example of each:")
+            self._console.print(Padding(table, _SPACE, expand=False))
 
     def pulled(self, pulls: Mapping[str, Pull]) -> None:
         """What the pulls brought."""
@@ -162,7 +161,3 @@ class Story:
 
 def _of_entity(push: Push, entity: str) -> list[SyncResult]:
     return [result for command, result in zip(push.commands, push.results, strict=True) if command.entity == entity]
-
-
-def _example(outcome: Outcome) -> Text:
-    return Text(f"{outcome.ref}: {outcome_reason(outcome) or ''}")

@@ -41,13 +41,13 @@ async def search(call: Call) -> web.Response:
     kind = call.kind
     groups = read_groups(kind, body.get("filterGroups"))
     limit, after = _paging(body)
+    query, sort = _query(body), _sort(kind, body.get("sorts"))
     rows = [
         record
         for record in _visible(call, kind, groups)
         if (not groups or any(all(matches(kind, record, one) for one in group) for group in groups))
-        and _mentions(record, _query(body))
+        and _mentions(record, query)
     ]
-    sort = _sort(kind, body.get("sorts"))
     rows.sort(key=lambda record: int(record.id))
     if sort is not None:
         rows.sort(key=partial(_sort_key, kind, sort), reverse=sort.is_descending)

@@ -5,7 +5,16 @@ from typing import Any, NoReturn
 
 from sandbox.salesforce.ids import to_18
 from sandbox.salesforce.schema import NUMBER_TYPES, Field, ObjectType
-from sandbox.salesforce.soql_syntax import Combination, Comparison, Condition, Negation, ObjectFinder, Operator, Path
+from sandbox.salesforce.soql_syntax import (
+    Combination,
+    Comparison,
+    Condition,
+    Negation,
+    ObjectFinder,
+    Operator,
+    Path,
+    comparable,
+)
 from sandbox.salesforce.soql_tokens import Token, decode_string, like_pattern, malformed, tokenize
 
 _OPERATORS: dict[str, Operator] = {
@@ -126,10 +135,10 @@ class ConditionParser:
         path = self.path(for_filter=True)
         operator = self._operator()
         if operator in {"IN", "NOT IN"}:
-            return Comparison(path, operator, self._list(path.field))
+            return Comparison(path, operator, frozenset(self._list(path.field)))
         token = self.advance()
         if operator != "LIKE":
-            return Comparison(path, operator, self._literal(token, path.field))
+            return Comparison(path, operator, comparable(path.field, self._literal(token, path.field)))
         if token.kind != "string":
             self.refuse_at(token, f"unexpected token: '{token.text}'")
         return Comparison(path, operator, pattern=like_pattern(self.soql, token))
@@ -146,9 +155,9 @@ class ConditionParser:
 
     def _list(self, known: Field) -> list[Any]:
         self.expect("(")
-        values = [self._literal(self.advance(), known)]
+        values = [comparable(known, self._literal(self.advance(), known))]
         while self.skip(","):
-            values.append(self._literal(self.advance(), known))
+            values.append(comparable(known, self._literal(self.advance(), known)))
         self.expect(")")
         return values
 

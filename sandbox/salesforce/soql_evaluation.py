@@ -2,12 +2,20 @@
 
 import operator
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sandbox.salesforce.rendering import attributes, field_value
-from sandbox.salesforce.soql_syntax import Combination, Comparison, Condition, Negation, Ordering, Path, Query
+from sandbox.salesforce.soql_syntax import (
+    Combination,
+    Comparison,
+    Condition,
+    Negation,
+    Ordering,
+    Path,
+    Query,
+    comparable,
+)
 from sandbox.salesforce.store import Org, Record
 
 _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
@@ -67,22 +75,16 @@ def _parent(path: Path, record: Record, org: Org) -> Record | None:
     return org.get(path.parent.name, parent_id) if parent_id else None
 
 
-def _value(path: Path, record: Record, org: Org) -> Any:
+def _stored(path: Path, record: Record, org: Org) -> Any:
     owner = record if path.reference is None else _parent(path, record, org)
-    value = None if owner is None else owner.get(path.field.name)
+    return None if owner is None else owner.get(path.field.name)
+
+
+def _value(path: Path, record: Record, org: Org) -> Any:
+    value = _stored(path, record, org)
     if value is None and path.field.type == "boolean":
         return False
-    return _comparable(path, value)
-
-
-def _comparable(path: Path, value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if path.field.type == "datetime" and isinstance(value, str):
-        return datetime.fromisoformat(value).timestamp()
-    if path.field.type in {"id", "reference", "date"}:
-        return value
-    return str(value).casefold()
+    return comparable(path.field, value)
 
 
 def _holds(condition: Condition, record: Record, org: Org) -> bool:
@@ -99,17 +101,16 @@ def _compares(comparison: Comparison, record: Record, org: Org) -> bool:
     if comparison.pattern is not None:
         return value is not None and comparison.pattern.match(str(value)) is not None
     if comparison.operator in {"IN", "NOT IN"}:
-        is_in = value in {_comparable(comparison.path, wanted) for wanted in comparison.value}
-        return is_in == (comparison.operator == "IN")
-    wanted = _comparable(comparison.path, comparison.value)
+        return (value in comparison.value) == (comparison.operator == "IN")
+    wanted = comparison.value
     if comparison.operator in {"=", "!="}:
         return bool(value == wanted) == (comparison.operator == "=")
     return value is not None and wanted is not None and _ORDERED[comparison.operator](value, wanted)
 
 
 def _sort_key(ordering: Ordering, org: Org, record: Record) -> tuple[bool, Any]:
-    value = _value(ordering.path, record, org)
+    value = _stored(ordering.path, record, org)  # stored instants are text of one form: their order is that of time
     has_value_first = ordering.nulls_last != ordering.is_descending
     if value is None:
         return has_value_first, ""
-    return not has_value_first, value
+    return not has_value_first, value.casefold() if isinstance(value, str) else value

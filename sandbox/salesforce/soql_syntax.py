@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from sandbox.salesforce.schema import Field, ObjectType
@@ -19,9 +20,18 @@ class Path:
     parent: ObjectType | None = None
 
 
+def comparable(known: Field, value: Any) -> Any:
+    """Return what a stored or given value of a field is compared by: texts without regard to case, instants by time."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if known.type == "datetime":
+        return datetime.fromisoformat(value).timestamp()
+    return value if known.type in {"id", "reference", "date"} else str(value).casefold()
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``path operator value``; datetimes are epoch seconds, a LIKE has its compiled pattern, IN a list."""
+    """``path operator value``: the value, for IN a frozenset of them, as ``comparable`` gives it; LIKE has a pattern."""
 
     path: Path
     operator: Operator

@@ -21,6 +21,7 @@ from crm.errors import (
     ReauthRequired,
     TryAgain,
 )
+from crm.http import AllowedHosts, HttpClient
 from crm.settings import OAuthClient
 from sandbox.server import SandboxServer
 from services.hubspot_portal import REDIRECT_URI, ConnectedPortal, connected_portal
@@ -57,8 +58,9 @@ def consent(url: str, decision: str = "allow") -> dict[str, str]:
 def test_the_authorization_url_is_hubspots() -> None:
     """The page is on app.hubspot.com, scopes are joined by %20, and there is no challenge unless one is given."""
     # Given an adapter for the real HubSpot
-    adapter = HubSpotAdapter.__new__(HubSpotAdapter)
-    adapter.__init__(None, OAuthClient(client_id="id", client_secret=SecretStr("s")))  # type: ignore[misc,arg-type]
+    hosts = AllowedHosts(("hubapi.com", "hubspot.com"))
+    http = HttpClient(timeout_s=1.0, connect_timeout_s=1.0, allowed_hosts=hosts)
+    adapter = HubSpotAdapter(http, OAuthClient(client_id="id", client_secret=SecretStr("s")))
 
     # When the URL is made with and without challenge
     plain = adapter.get_auth_url("a state&", "https://x.io/cb")

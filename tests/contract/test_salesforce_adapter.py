@@ -267,13 +267,13 @@ def test_a_dead_link_is_looked_up_again_once(org: ConnectedOrg) -> None:
     gone, live = org.store("Lead", *({"LastName": "X", "Company": "A", "Email": f"{n}@acme.io"} for n in ("z", "p0")))
     org.adapter.delete_records(org.tokens, "Lead", [gone], scope=CallScope())
 
-    # When the address is pushed with the dead link, beside one without match
+    # When two addresses are pushed with the dead link, one of them without a match
     links = {"p0@acme.io": gone, "p1@acme.io": gone}
     first, second = org.push("Lead", [person(0), person(1)], options=PushOptions("Lead", links=links)).outcomes
 
-    # Then
+    # Then each is matched for itself
     assert (first.action, first.crm_id) == ("updated", live)
-    assert (second.merged_into, second.crm_id) == (0, live)
+    assert (second.action, second.merged_into) == ("created", None)
 
 
 def test_a_given_id_that_is_gone_fails_the_record(org: ConnectedOrg) -> None:
@@ -343,25 +343,63 @@ def test_a_restricted_picklist_takes_labels_and_names_its_options(org: Connected
     assert "Hot, Warm, Cold" in bad.errors[0].message
 
 
-def test_a_field_that_vanished_costs_a_split_and_is_described_anew(org: ConnectedOrg) -> None:
-    """A call refused as a whole is split down to the record that spoils it; the describe is read again next time."""
-    # Given an adapter that believes in a field that the org no longer has
-    org.push("Lead", [person(99)])
-    known = org.adapter._describes._known
-    (key,) = known
-    read_at, fields = known[key]
+def believe_in_a_ghost(org: ConnectedOrg) -> FieldMapping:
+    """Let the adapter remember a field that the org no longer has, and map it."""
+    org.adapter.describe_fields(org.tokens, "Lead", scope=CallScope())
+    ((key, (read_at, fields)),) = org.adapter._describes._known.items()
     ghost = replace(fields.by_name["title"], name="Ghost__c")
-    known[key] = (read_at, replace(fields, by_name={**fields.by_name, "ghost__c": ghost}))
+    remembered = replace(fields, by_name={**fields.by_name, "ghost__c": ghost})
+    org.adapter._describes._known[key] = (read_at, remembered)
+    return FieldMapping("ghost", "Ghost__c")
 
-    # When one of 40 records names it
-    extra = (FieldMapping("ghost", "Ghost__c"),)
-    result = org.push("Lead", [person(i, **({"ghost": "boo"} if i == 17 else {})) for i in range(40)], extra=extra,
-                      options=PushOptions("Lead", mode="create", match_on="email"))  # fmt: skip
 
-    # Then the look-up or the write named the field, and no other record suffered
+def test_a_field_that_vanished_is_noticed_before_the_first_write(org: ConnectedOrg) -> None:
+    """A look-up or a pull that names a field that is gone is made again with the fields as they are now."""
+    # Given an adapter that believes in a field that the org no longer has
+    ghost = believe_in_a_ghost(org)
+
+    # When records name it
+    result = org.push("Lead", [person(index, ghost="boo") for index in range(3)], extra=(ghost,))
+
+    # Then they land without it, and say so
+    assert {outcome.action for outcome in result.outcomes} == {"created"}
+    assert [warning.code for warning in result.outcomes[0].warnings] == ["unknown_field"]
+
+    # And a pull finds out too
+    ghost = believe_in_a_ghost(org)
+    assert len(org.adapter.pull_records(org.tokens, "Lead", [ghost], 200)) == 3
+
+
+def test_a_refused_call_is_split_down_to_the_record_that_spoils_it(org: ConnectedOrg) -> None:
+    """40 plain creates, one of which makes Salesforce refuse the whole call: 39 land."""
+    # Given creates without a look-up, one with a field that is gone
+    ghost = believe_in_a_ghost(org)
+    records = [person(index, email=None, ghost="boo" if index == 17 else None) for index in range(40)]
+
+    # When they are pushed
+    result = org.push("Lead", records, options=PushOptions("Lead", mode="create"), extra=(ghost,))
+
+    # Then
     assert [outcome.index for outcome in result.outcomes if outcome.action == "failed"] == [17]
     assert result.outcomes[17].errors[0].crm_code == "INVALID_FIELD"
-    assert key not in known
+    assert result.outcomes[17].errors[0].code == "unknown_field"
+    assert len(org.stored("Lead")) == 39
+
+
+def test_a_split_has_a_budget(org: ConnectedOrg) -> None:
+    """When every record spoils its call, the splitting ends; what was not tried alone is retryable."""
+    # Given 64 records that each make Salesforce refuse the whole call
+    ghost = believe_in_a_ghost(org)
+    records = [person(index, email=None, ghost="boo") for index in range(64)]
+
+    # When they are pushed
+    before = len(org.calls())
+    result = org.push("Lead", records, options=PushOptions("Lead", mode="create"), extra=(ghost,))
+
+    # Then at most 2 * log2(64) + 8 calls beside the first were made
+    assert len(org.calls()) - before <= 1 + 2 * 6 + 8
+    assert {code for outcome in result.outcomes for code in codes(outcome)} == {"unknown_field", "split_budget_spent"}
+    assert all(outcome.retryable for outcome in result.outcomes if codes(outcome) == ["split_budget_spent"])
 
 
 def test_what_salesforce_refuses_for_one_record_is_translated(org: ConnectedOrg) -> None:

@@ -27,13 +27,16 @@ class Portal:
         self.session.headers["Authorization"] = f"Bearer {token}"
 
     def send(self, method: str, path: str, version: str = "2026-09", **more: Any) -> requests.Response:
+        """Send a request below the objects API of one version."""
         url = f"{self.remote.origin}/hubspot/crm/objects/{version}/{path}"
         return self.session.request(method, url, timeout=10, **more)
 
     def batch(self, path: str, inputs: list[dict[str, Any]], **body: Any) -> requests.Response:
+        """Send inputs to a batch endpoint."""
         return self.send("POST", path, json={"inputs": inputs, **body})
 
     def stored(self, name: str = "contacts") -> list[dict[str, Any]]:
+        """Return what the sandbox has stored."""
         return self.remote.records("hubspot", self.hub_id, name)
 
 
@@ -97,9 +100,8 @@ def test_the_status_of_a_partial_reply_is_a_switch(portal: Portal) -> None:
 def test_without_unique_trace_ids_one_bad_input_fails_the_batch(portal: Portal, trace_ids: list[str | None]) -> None:
     """Every input needs a trace id of its own; else nothing is written."""
     # Given a good and a bad contact
-    inputs: list[dict[str, Any]] = [contact("a@x.io"), contact("nonsense")]
-    for one, trace_id in zip(inputs, trace_ids, strict=True):
-        one |= {"objectWriteTraceId": trace_id} if trace_id else {}
+    good, bad = ({"objectWriteTraceId": trace_id} if trace_id else {} for trace_id in trace_ids)
+    inputs = [contact("a@x.io") | good, contact("nonsense") | bad]
 
     # When they are upserted
     response = portal.batch("contacts/batch/upsert", inputs)

@@ -30,16 +30,20 @@ class Org:
         self.session.headers["Authorization"] = f"Bearer {tokens['access_token']}"
 
     def send(self, method: str, path: str, **more: Any) -> requests.Response:
+        """Send a request below the data API."""
         return self.session.request(method, f"{self.instance_url}/services/data/v67.0{path}", timeout=10, **more)
 
     def collection(self, method: str, records: list[dict[str, Any]], path: str = "", **body: Any) -> requests.Response:
+        """Send records to sObject Collections."""
         return self.send(method, f"/composite/sobjects{path}", json={"allOrNone": False, "records": records, **body})
 
     def query(self, soql: str, **headers: str) -> dict[str, Any]:
+        """Return the first page of a query."""
         reply: dict[str, Any] = self.send("GET", "/query", params={"q": soql}, headers=headers).json()
         return reply
 
     def stored(self, name: str = "Lead") -> list[dict[str, Any]]:
+        """Return what the sandbox has stored."""
         return self.remote.records("salesforce", self.org_id, name)
 
 

@@ -67,7 +67,7 @@ def copy(tmp_path: Path) -> Path:
         ("schemas/json/result.v1.json", "retryable"),
         ("schemas/asyncapi.json", "retryable"),
         ("docs/errors.md", "quota_exhausted"),
-        ("docs/contracts.md", "`match_on`"),
+        ("docs/contracts.md", "`include_deleted`"),
     ],
 )
 def test_check_fails_and_names_the_file_that_differs(

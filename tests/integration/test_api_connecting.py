@@ -1,81 +1,28 @@
 """Connecting a CRM over real sockets: the link, its page, consent at the sandbox, callback, disconnect."""
 
-import json
 import re
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
-from uuid import UUID
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from crm.store import workspaces
-from crm.store.engine import create_engine
 from sandbox.server import SandboxServer
-from services.api_server import Answer, RunningApi, start_api
-from services.form_browser import FormBrowser, Page
-
-NAME = "Analytical <Engines> & Söhne"
-
-
-@dataclass
-class House:
-    """A served API with a workspace, its database and the sandbox."""
-
-    api: RunningApi
-    engine: Engine
-    sandbox: str
-    workspace: UUID
-
-    def path(self, rest: str = "") -> str:
-        return f"/api/v1/workspaces/{self.workspace}/integrations{rest}"
-
-    def call(self, method: str, rest: str = "", *, scopes: tuple[str, ...] = (), **more: Any) -> Answer:
-        return self.api.call(method, self.path(rest), headers=self.api.bearer(self.workspace, *scopes), **more)
-
-    def link(self, slug: str = "hubspot", **body: Any) -> str:
-        answer = self.call("POST", f"/{slug}/connect", send=body)
-        assert answer.status == 201, answer.text
-        url: str = answer.json["connect_url"]
-        return url
-
-    def to_consent(self, browser: FormBrowser, slug: str = "hubspot", **body: Any) -> Page:
-        page = browser.open(self.link(slug, **body))
-        return browser.submit(page)
-
-    def connect(self, slug: str = "hubspot", account: int = 0) -> Page:
-        browser = FormBrowser()
-        consent = self.to_consent(browser, slug)
-        accounts = re.findall(r'name="account" value="([^"]+)"', consent.text)
-        return browser.submit(consent, account=accounts[account], decision="allow")
-
-    def switch(self, crm: str, **switches: Any) -> None:
-        content = json.dumps({crm: switches}).encode()
-        request = urllib.request.Request(f"{self.sandbox}/_sandbox/switches", content, method="POST")  # noqa: S310 - our own sandbox
-        request.add_header("Content-Type", "application/json")
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - our own sandbox
+from services.api_house import House, opened
+from services.form_browser import FormBrowser
 
 
 @pytest.fixture
 def house(database_url: str, tmp_path: Path) -> Iterator[House]:
-    engine = create_engine(database_url, pool_size=1)
-    with engine.begin() as connection:
-        workspace = workspaces.create(connection, NAME).id
-    with SandboxServer() as sandbox:
-        api = start_api(database_url, tmp_path, sandbox.origin)
-        yield House(api, engine, sandbox.origin, workspace)
-        assert api.stop() == 0
-    engine.dispose()
+    with SandboxServer() as sandbox, opened(database_url, tmp_path, sandbox.origin) as house:
+        yield house
 
 
 @pytest.mark.parametrize("slug", ["salesforce", "hubspot"])
 def test_a_person_connects_sees_the_account_and_disconnects(house: House, slug: str) -> None:
-    """The whole road: link, page, click, consent, account shown, listed as connected, disconnected with what was revoked."""
+    """Link, page, click, consent, account shown, listed as connected, disconnected with what was revoked."""
     # Given a link in a browser
     browser = FormBrowser()
     page = browser.open(house.link(slug))
@@ -300,17 +247,44 @@ def test_the_earlier_account_can_be_kept(house: House) -> None:
     assert house.call("GET", "/hubspot").json["connection"] == before
 
 
-def test_a_login_host_that_is_not_the_vendors_is_refused_and_the_link_stays_good(house: House) -> None:
-    """A typing mistake in the sign-in address does not cost the link."""
-    # Given
-    browser = FormBrowser()
-    page = browser.open(house.link("salesforce"))
-    # When
-    refused = browser.submit(page, login_host="own", own_host="acme.example.com")
-    accepted = browser.submit(refused, login_host="https://login.salesforce.com")
+def test_a_login_host_that_is_not_the_vendors_is_refused_and_the_link_stays_good(
+    database_url: str, tmp_path: Path
+) -> None:
+    """A typing mistake in the sign-in address does not cost the link; a My Domain is gone to."""
+    # Given an API that talks to the real Salesforce, and a link in a browser
+    with opened(database_url, tmp_path, None) as house:
+        browser = FormBrowser()
+        page = browser.open(house.link("salesforce"))
+        # When
+        refused = browser.submit(page, follow=False, login_host="own", own_host="acme.example.com")
+        empty = browser.submit(refused, follow=False, login_host="own", own_host="")
+        accepted = browser.submit(empty, follow=False, login_host="own", own_host="acme.my.salesforce.com")
     # Then
-    assert (refused.status, "acme.example.com" in refused.text) == (400, True)
-    assert accepted.status == 200, accepted.text
+    assert (refused.status, "acme.example.com" in refused.text, empty.status) == (400, True, 400)
+    assert accepted.status == 303
+    assert accepted.headers["location"].startswith("https://acme.my.salesforce.com/services/oauth2/authorize?")
+    assert accepted.headers["referrer-policy"] == "no-referrer"
+
+
+def test_over_https_the_cookies_belong_to_this_host_alone(database_url: str, tmp_path: Path) -> None:
+    """Cookies are `__Host-`, Secure and HttpOnly where people come over https; the state's is Lax, the form's Strict."""
+    # Given an API behind TLS
+    base = "https://crm.example.com/api/v1/integrations/callback"
+    with opened(database_url, tmp_path, None, INTEGRATION_OAUTH_REDIRECT_BASE=base) as house:
+        link = house.link("hubspot")
+        browser = FormBrowser()
+        page = browser.open(link.replace("https://crm.example.com", house.api.origin))
+        # When
+        redirect = browser.submit(page, follow=False)
+    # Then
+    assert link.startswith("https://crm.example.com/connect/")
+    cookies = [*page.cookies, *redirect.cookies]
+    assert all(cookie.startswith("__Host-crm_connect_") for cookie in cookies)
+    assert len(cookies) == 2
+    assert all({"Secure", "HttpOnly", "Path=/"} <= set(cookie.split("; ")) for cookie in cookies)
+    assert "SameSite=Strict" in page.cookies[0]
+    assert "SameSite=Lax" in redirect.cookies[0]
+    assert "redirect_uri=https%3A%2F%2Fcrm.example.com%2Fapi%2Fv1%2F" in redirect.headers["location"]
 
 
 def test_the_way_back_must_be_our_own_site(house: House) -> None:

@@ -22,7 +22,13 @@ SECRET = "a visibly fake secret of 32 bytes or more"
 MASTER_KEY = "k1:dmlzaWJseSBmYWtlIG1hc3RlciBrZXkgMzIgYnl0ZXM="
 READY_WITHIN_S = 30
 CALLBACK = "/api/v1/integrations/callback"
-_START = "import sys; from crm.settings import load; from producer_api.serve import run; from producer_api.settings import ApiSettings; sys.exit(run(load(ApiSettings)))"
+_START = """
+import sys
+from crm.settings import load
+from producer_api.serve import run
+from producer_api.settings import ApiSettings
+sys.exit(run(load(ApiSettings)))
+"""
 
 
 @dataclass(frozen=True)

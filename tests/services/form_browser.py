@@ -1,4 +1,4 @@
-"""A browser without JavaScript: keeps cookies, follows redirects, fills the one form of a page. For pages and consent."""
+"""A browser without JavaScript: keeps cookies, follows redirects, fills the one form of a page."""
 
 import http.client
 import json

@@ -49,6 +49,6 @@ def test_apache_tests_are_left_out_aloud(environment: dict[str, str], closing: s
 
     # When it has run / Then its closing line and its notes tell the same story
     assert closing in done.stdout.splitlines()[-1], done.stdout + done.stderr
-    note = "left out: 1 test counts only on Apache Kafka; run them with `make test-kafka`"
+    note = "left out: 1 test counts only on Apache Kafka; run with `make test-kafka`"
     assert done.stdout.count(note) == notes
     assert "broker: the broker at k:9092" in done.stdout

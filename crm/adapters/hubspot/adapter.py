@@ -143,7 +143,7 @@ class HubSpotAdapter:
     ) -> Mapping[str, Mapping[str, object]]:
         """See `crm.adapters.contract.CrmAdapter`; values are HubSpot's texts."""
         found = Search(self._calls(tokens, scope), crm_object, self._pace).by_id(crm_ids, crm_fields)
-        return {crm_id: record.properties for crm_id, record in found.items()}
+        return {crm_id: {name: record.properties.get(name) for name in crm_fields} for crm_id, record in found.items()}
 
     def delete_records(
         self, tokens: OAuthTokens, crm_object: str, crm_ids: Sequence[str], *, scope: CallScope

@@ -49,9 +49,12 @@ class Push:
         fields = self.catalogue.of(self.calls, crm_object)
         rule = match_rule(self.options.match_on, mappings, crm_object, fields)
         shape = Shape(crm_object, fields, mappings, rule, self.options.strict)
-        merged, merged_into = merge_by_key(records, lambda record: _key(draft(record, shape), self.options.links))
-        drafts = [draft(record, shape) for record in merged]
-        steps = self._plan(drafts, shape)
+        # What cannot be sent fails by itself, before it spoils a record that it would be merged with.
+        broken = {item.index: item for item in (draft(record, shape) for record in records) if item.errors}
+        self._outcomes += [_failed(item) for item in broken.values()]
+        sound = [record for record in records if record.index not in broken]
+        merged, merged_into = merge_by_key(sound, lambda record: _key(draft(record, shape), self.options.links))
+        steps = self._plan([draft(record, shape) for record in merged], shape)
         writer = BatchWriter(self.calls, crm_object, split_budget_for(len(records)))
         self._write(writer, steps)
         return SyncResult(merged_outcomes(self._outcomes, records, merged_into), writer.interrupted_by)
@@ -76,7 +79,8 @@ class Push:
                 self._outcomes.append(step)
             else:
                 steps.append(step)
-        return steps
+        # Two of them may turn out to be one record of the CRM: the later one's values must come last.
+        return sorted(steps, key=lambda step: step.item.index)
 
     def _write(self, writer: BatchWriter, steps: Sequence[Step]) -> None:
         # Updates by id go first: they may free a unique value that an upsert of the same command then takes.
@@ -125,7 +129,9 @@ def first_step(item: Draft, shape: Shape, mode: PushMode) -> Step | RecordOutcom
     if item.errors:
         return _failed(item)
     if item.crm_id:
-        return None if mode == "create" else _update(item, item.crm_id)
+        # What is no HubSpot id may fail the whole call; with nothing to write, only reading tells whether it is there.
+        is_writable = item.crm_id.isdecimal() and item.properties
+        return _update(item, item.crm_id) if is_writable and mode != "create" else None
     if item.match_value is None:
         return _create(item, shape) if mode == "create" else _without_key(item, shape)
     # Defaults are for new records only, and an upsert does not tell beforehand which are new.

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from crm.adapters.hubspot.batch import BATCH_SIZE
 from crm.adapters.hubspot.calls import Calls, objects_in
+from crm.errors import RateLimited
 
 #: Records per search page.
 SEARCH_PAGE: Final = 200
@@ -23,6 +24,8 @@ _MAX_VALUES_CHARS: Final = 2_300
 _MAX_VALUES: Final = 100
 # A second, and what two calls may differ in their time on the way.
 _WINDOW_S: Final = 1.1
+# Longer waits belong to whoever runs the commands, not to a thread that sleeps.
+_LONGEST_WAIT_S: Final = 3.0
 # HubSpot refuses to page beyond this.
 _MAX_RESULTS: Final = 10_000
 
@@ -59,11 +62,18 @@ class SearchPace:
         self._starts: dict[str, deque[float]] = {}
 
     def take(self, account_id: str) -> None:
-        """Wait until one more search of this account fits."""
+        """Wait until one more search of this account fits.
+
+        Raises:
+            RateLimited: so many wait already that this one would take too long.
+        """
         with self._lock:
             starts = self._starts.setdefault(account_id, deque(maxlen=self._per_second))
             now = self._clock()
             start = max(now, starts[0] + _WINDOW_S) if len(starts) == self._per_second else now
+            if start - now > _LONGEST_WAIT_S:
+                text = "too many searches of this HubSpot account wait for its limit of 5 a second"
+                raise RateLimited(text, retry_after_s=start - now)
             starts.append(start)
         if start > now:
             self._sleep(start - now)

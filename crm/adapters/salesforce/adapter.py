@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from crm.adapters.salesforce import defaults, lookup, soql
 from crm.adapters.salesforce.calls import Org
 from crm.adapters.salesforce.describe import DescribeCache
-from crm.adapters.salesforce.errors import GONE_CODES, messages_in
+from crm.adapters.salesforce.errors import FIELD_CODES, GONE_CODES, messages_in
 from crm.adapters.salesforce.oauth import SalesforceOAuth
 from crm.adapters.salesforce.pull import pull
 from crm.adapters.salesforce.push import Push
-from crm.errors import CommandRefused
+from crm.errors import CallRefused, CommandRefused
 from crm.http import HttpClient
 from crm.matching import long_id
 from crm.model import (
@@ -27,6 +28,7 @@ from crm.model import (
 from crm.settings import OAuthClient
 
 _DELETE_BATCH = 200
+Outcome = TypeVar("Outcome")
 
 
 class SalesforceAdapter:
@@ -96,7 +98,11 @@ class SalesforceAdapter:
         """Write 1 to 200 records; one outcome for each."""
         org = self._org(tokens, options.scope)
         default = self.default_match_field(options.crm_object)
-        return Push(org, self._describes, field_mappings, options, default).run(records)
+        return self._with_live_fields(
+            org,
+            options.crm_object,
+            lambda: Push(org, self._describes, field_mappings, options, default).run(records),
+        )
 
     def pull_records(
         self,
@@ -110,7 +116,9 @@ class SalesforceAdapter:
         """Read up to `limit` records that changed since the cursor."""
         how = options or PullOptions()
         org = self._org(tokens, how.scope)
-        return pull(org, self._describes.get(org, entity), field_mappings, limit, how)
+        return self._with_live_fields(
+            org, entity, lambda: pull(org, self._describes.get(org, entity), field_mappings, limit, how)
+        )
 
     def read_records(
         self,
@@ -173,6 +181,16 @@ class SalesforceAdapter:
     def record_url_template(self, tokens: OAuthTokens, crm_object: str) -> str | None:  # noqa: ARG002 - one form for all
         """A link that Salesforce redirects to the record's page."""
         return f"{tokens.instance_url}/{{crm_id}}" if tokens.instance_url else None
+
+    def _with_live_fields(self, org: Org, crm_object: str, run: Callable[[], Outcome]) -> Outcome:
+        """Run; once more when a field that was described an hour ago proves to be gone before anything was written."""
+        try:
+            return run()
+        except CallRefused as refusal:
+            if refusal.crm_code not in FIELD_CODES:
+                raise
+        self._describes.drop(org, crm_object)
+        return run()
 
     def _org(self, tokens: OAuthTokens, scope: CallScope) -> Org:
         return Org(self._http, tokens, self._api_version, scope, self._sandbox_origin)

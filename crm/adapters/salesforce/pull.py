@@ -5,16 +5,18 @@ decides between the records of one transaction, which share it. Sources: Object 
 SOSL Reference, "ORDER BY".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from crm.adapters.salesforce import soql
 from crm.adapters.salesforce.calls import Org
-from crm.adapters.salesforce.cursor import Cursor
+from crm.adapters.salesforce.cursor import Cursor, Seen, mark_of, milliseconds
 from crm.adapters.salesforce.describe import ObjectFields
+from crm.adapters.salesforce.lookup import Row
 from crm.adapters.salesforce.values import from_wire, read_instant
+from crm.errors import CrmUnavailable
 from crm.mapping import crm_fields_to_read, read_record
 from crm.matching import long_id
 from crm.model import CrmRecord, FieldMapping, PulledPage, PullOptions
@@ -28,18 +30,39 @@ def pull(
     org: Org, fields: ObjectFields, mappings: Sequence[FieldMapping], limit: int, options: PullOptions
 ) -> PulledPage:
     """Read up to `limit` records; see `crm.adapters.contract.CrmAdapter.pull_records`."""
-    cursor = Cursor(fields.name, options.modified_since)
+    cursor = Cursor.since(fields.name, options.modified_since)
     if options.cursor is not None:
         cursor = Cursor.decode(options.cursor, fields.name)
     names = _readable(crm_fields_to_read(mappings, options.fields), fields)
     system = ("Id", "SystemModstamp", *(("IsDeleted",) if fields.find("IsDeleted") else ()))
-    query = soql.select(fields.name, (*system, *names), where=cursor.condition(), order_by=_ORDER, limit=limit + 1)
-    rows = list(islice(org.query(query, include_deleted=options.include_deleted), limit + 1))
-    taken = rows[:limit]
-    records = tuple(
-        replace(_record(row, names, fields, mappings, options), index=index) for index, row in enumerate(taken)
-    )
-    return PulledPage(records, _after(taken, cursor).encode(), has_more=len(rows) > limit)
+    # What a cursor remembers may all be among the next rows, beside the records that are asked for and a sign of more.
+    most = limit + len(cursor.seen) + 1
+    query = soql.select(fields.name, (*system, *names), where=cursor.condition(), order_by=_ORDER, limit=most)
+    rows = list(islice(org.query(query, include_deleted=options.include_deleted), most))
+    return _page(rows, cursor, limit, lambda row: _record(row, names, fields, mappings, options))
+
+
+def _page(rows: Sequence[Row], cursor: Cursor, limit: int, as_record: Callable[[Row], CrmRecord]) -> PulledPage:
+    """The first `limit` rows that the cursor does not remember, and the place behind them."""
+    known = frozenset(cursor.seen)
+    records: list[CrmRecord] = []
+    given: list[Seen] = []
+    last: tuple[int, str] | None = None
+    has_more = False
+    for row in rows:
+        moment = read_instant(str(row.get("SystemModstamp")))
+        if moment is None:
+            raise CrmUnavailable("Salesforce answered a query without SystemModstamp")
+        mark = mark_of(row, milliseconds(moment))
+        if mark not in known:
+            has_more = len(records) == limit
+            if has_more:
+                break
+            records.append(replace(as_record(row), index=len(records)))
+            given.append(mark)
+        last = (milliseconds(moment), long_id(str(row.get("Id"))))
+    place = cursor.after(*last, given) if last else cursor
+    return PulledPage(tuple(records), (place if has_more else place.settled()).encode(), has_more)
 
 
 def _readable(crm_names: Sequence[str], fields: ObjectFields) -> list[str]:
@@ -49,7 +72,7 @@ def _readable(crm_names: Sequence[str], fields: ObjectFields) -> list[str]:
 
 
 def _record(
-    row: Mapping[str, Any],
+    row: Row,
     names: Sequence[str],
     fields: ObjectFields,
     mappings: Sequence[FieldMapping],
@@ -71,11 +94,3 @@ def _record(
         modified_at=read_instant(str(row.get("SystemModstamp"))),
         deleted=row.get("IsDeleted") is True,
     )
-
-
-def _after(rows: Sequence[Mapping[str, Any]], cursor: Cursor) -> Cursor:
-    """The cursor behind the last record; where there is none, the one that was given."""
-    if not rows:
-        return cursor
-    moment = read_instant(str(rows[-1].get("SystemModstamp")))
-    return Cursor(cursor.crm_object, moment, long_id(str(rows[-1].get("Id"))))

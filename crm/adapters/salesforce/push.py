@@ -54,8 +54,9 @@ class Push:
         match_on = choose_match_field(self.options.match_on, self.mappings, self.default_match_field)
         self._rule = match_rule(match_on, self.mappings, self._fields)
         writer = CollectionWriter(self.org, self._fields.name, len(records))
-        self._write(writer, self._plan(self._merge(self._settle_broken(records))))
-        self._look_again(writer)
+        sound = self._settle_broken(records)
+        self._write(writer, self._plan(self._merge(sound)))
+        self._look_again(writer, sound)
         if writer.saw_field_error:
             self.describes.drop(self.org, self.options.crm_object)
         outcomes = merged_outcomes(self._outcomes.values(), records, self._merged_into)
@@ -196,17 +197,18 @@ class Push:
         for write in writes:
             self._settle(_outcome(write, writer.answers[write.item.index]))
 
-    def _look_again(self, writer: CollectionWriter) -> None:
-        """Look up, once, the records whose link proved dead."""
-        answers = writer.answers
-        gone = [write.item for write in writer.sent if write.item.index in self._by_link]
-        again = [self._draft(with_id(item, None)) for item in gone if answers[item.index].is_gone]
-        if not again or writer.interrupted_by is not None:
+    def _look_again(self, writer: CollectionWriter, sound: Sequence[Draft]) -> None:
+        """Look up, once, the records whose link proved dead: each for itself, for only the link made them one."""
+        gone = {index for index in self._by_link if index in writer.answers and writer.answers[index].is_gone}
+        if not gone or writer.interrupted_by is not None:
             return
         self._by_link.clear()
-        self._dead_links = {item.match_value for item in again}
+        again = [item for item in sound if self._merged_into.get(item.index, item.index) in gone]
+        for item in again:
+            self._dead_links.add(item.match_value)
+            self._merged_into.pop(item.index, None)
         try:
-            writes = self._plan(again)
+            writes = self._plan(self._merge(again))
         except LeaseLost:
             raise
         except CrmError as error:

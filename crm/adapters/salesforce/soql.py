@@ -28,9 +28,14 @@ def identifier(name: str) -> str:
     Raises:
         CommandRefused: code `no_mapping_for_entity`; SOQL has no quoting for names, so anything else could be code.
     """
-    if not _IDENTIFIER.fullmatch(name):
+    if not is_identifier(name):
         raise CommandRefused("a name is not a Salesforce object or field name", code="no_mapping_for_entity")
     return name
+
+
+def is_identifier(text: str) -> bool:
+    """True for what has the form of an object or field name."""
+    return _IDENTIFIER.fullmatch(text) is not None
 
 
 def is_record_id(text: str) -> bool:

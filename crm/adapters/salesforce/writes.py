@@ -77,7 +77,6 @@ class CollectionWriter:
     crm_object: str
     record_count: int
     answers: dict[int, Answer] = field(default_factory=dict)
-    sent: list[Write] = field(default_factory=list)
     interrupted_by: CrmError | None = None
     saw_field_error: bool = False
     _has_written: bool = False
@@ -92,7 +91,6 @@ class CollectionWriter:
         Raises:
             CrmError: what ended the push, as long as nothing can have been written.
         """
-        self.sent += writes
         for start in range(0, len(writes), BATCH):
             self._send(writes[start : start + BATCH])
 

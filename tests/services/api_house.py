@@ -1,0 +1,79 @@
+"""A served API with a workspace, its database and the sandbox's CRMs: what the tests of the API live in."""
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from crm.store import workspaces
+from crm.store.engine import create_engine
+from services.api_server import Answer, RunningApi, start_api
+from services.form_browser import FormBrowser, Page
+
+NAME = "Analytical <Engines> & Söhne"
+
+
+@dataclass
+class House:
+    """All that runs; `sandbox` is its origin, or None."""
+
+    api: RunningApi
+    engine: Engine
+    sandbox: str | None
+    workspace: UUID
+
+    def path(self, rest: str = "") -> str:
+        """A path below the workspace's integrations."""
+        return f"/api/v1/workspaces/{self.workspace}/integrations{rest}"
+
+    def call(self, method: str, rest: str = "", *, scopes: tuple[str, ...] = (), **more: Any) -> Answer:
+        """Call a path below the workspace's integrations; without scopes as admin."""
+        headers = self.api.bearer(self.workspace, *scopes) | more.pop("headers", {})
+        return self.api.call(method, self.path(rest), headers=headers, **more)
+
+    def link(self, slug: str = "hubspot", **body: Any) -> str:
+        """A connect link."""
+        answer = self.call("POST", f"/{slug}/connect", send=body)
+        assert answer.status == 201, answer.text
+        url: str = answer.json["connect_url"]
+        return url
+
+    def to_consent(self, browser: FormBrowser, slug: str = "hubspot", **body: Any) -> Page:
+        """Go as far as the CRM's consent page."""
+        return browser.submit(browser.open(self.link(slug, **body)))
+
+    def connect(self, slug: str = "hubspot", account: int = 0) -> Page:
+        """Connect in a new browser to the account at this place of the consent page, and give the last page."""
+        browser = FormBrowser()
+        consent = self.to_consent(browser, slug)
+        accounts = re.findall(r'name="account" value="([^"]+)"', consent.text)
+        return browser.submit(consent, account=accounts[account], decision="allow")
+
+    def switch(self, crm: str, **switches: Any) -> None:
+        """Set switches of the sandbox."""
+        content = json.dumps({crm: switches}).encode()
+        address = f"{self.sandbox}/_sandbox/switches"
+        request = urllib.request.Request(address, content, {"Content-Type": "application/json"})  # noqa: S310 - our own
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - our own
+
+
+@contextmanager
+def opened(database_url: str, folder: Path, sandbox: str | None, **more: str) -> Iterator[House]:
+    """Start an API on a migrated database, with one workspace; it must end by itself when it is told to."""
+    engine = create_engine(database_url, pool_size=1)
+    with engine.begin() as connection:
+        workspace = workspaces.create(connection, NAME).id
+    api = start_api(database_url, folder, sandbox, **more)
+    try:
+        yield House(api, engine, sandbox, workspace)
+    finally:
+        exit_code = api.stop()
+        engine.dispose()
+    assert exit_code == 0
