@@ -20,7 +20,7 @@ from confluent_kafka.cimpl import NewTopic
 from cli.problems import Unreachable
 
 #: Longest wait for an answer of the broker to an administrative question, in seconds.
-ADMIN_TIMEOUT_S = 15.0
+ADMIN_TIMEOUT_S = 10.0
 #: How long a produced message may take until it is acknowledged, in seconds.
 DELIVERY_TIMEOUT_S = 30.0
 
@@ -56,6 +56,7 @@ def create_topics(bootstrap_servers: str, specs: Sequence[TopicSpec]) -> dict[st
         Unreachable: The broker does not answer, or refuses.
     """
     admin = _admin(bootstrap_servers)
+    _metadata(admin, bootstrap_servers)  # a broker that is away is told as such
     wanted = [
         NewTopic(
             spec.name, num_partitions=spec.partitions, replication_factor=spec.replication, config=dict(spec.config)

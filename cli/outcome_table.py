@@ -14,17 +14,19 @@ ACTIONS = ("created", "updated", "unchanged", "skipped", "failed")
 _COLOURS = {"created": "green", "updated": "cyan", "unchanged": "dim", "skipped": "yellow", "failed": "red"}
 
 
-def counts_table(rows: Iterable[tuple[str, Counts, int]]) -> Table:
-    """One line for each (label, counts, API calls)."""
+def counts_table(rows: Iterable[tuple[str, Sequence[SyncResult]]]) -> Table:
+    """One line for each label: what became of the records of its results."""
     names = [f"[{_COLOURS[action]}]{action}[/]" for action in ACTIONS]
     table = Table(
         "", *names, "records", "calls", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for label, counts, api_calls in rows:
+    for label, results in rows:
+        counts = total(results)
         numbers = [getattr(counts, action) for action in ACTIONS]
-        table.add_row(label, *(str(number) if number else "·" for number in numbers), str(sum(numbers)), str(api_calls))
+        sums = (sum(one.record_count for one in results), sum(one.api_calls for one in results))
+        table.add_row(label, *(str(number) if number else "·" for number in numbers), *map(str, sums))
     return table
 
 
@@ -79,9 +81,9 @@ def _line(outcome: Outcome, why: str) -> Text:
 
 def report(results: Sequence[SyncResult]) -> RenderableType:
     """The end of `publish --wait` and the body of `watch`: what needs a look, then the table of counts."""
-    rows = [(_label(result), result.counts, result.api_calls) for result in results]
+    rows: list[tuple[str, Sequence[SyncResult]]] = [(_label(result), [result]) for result in results]
     if len(results) > 1:
-        rows.append(("total", total(results), sum(result.api_calls for result in results)))
+        rows.append(("total", results))
     return Group(*noteworthy(results), counts_table(rows))
 
 

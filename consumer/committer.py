@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -117,9 +117,14 @@ class Committer:
         log.error("outcome_not_storable", offset=culprit.offset, problem=type(problem).__name__)
         if culprit.work is None:
             raise problem
-        leaves = not_storable(culprit.work, self._topics, self._clock())
-        replaced = Finished(culprit.offset, leaves, culprit.work)
-        self._done([replaced], self._commit([replaced]))
+        replaced = replace(culprit, leaves=not_storable(culprit.work, self._topics, self._clock()))
+        try:
+            owned = self._commit([replaced])
+        except (MessageTooLarge, *DataNotStorable):
+            # Not even the bare row: the result must go out all the same, or the command would come back for ever.
+            replaced = replace(replaced, leaves=replace(replaced.leaves, history=None))
+            owned = self._commit([replaced])
+        self._done([replaced], owned)
 
     def _commit(self, group: Sequence[Finished]) -> frozenset[PartitionId]:
         """One transaction, repeated until PostgreSQL answers: a commit whose answer was lost does no harm twice."""

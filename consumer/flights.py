@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,7 +16,7 @@ from crm.errors import CrmError, CrmUnavailable, LeaseLost
 from crm.model import CallScope
 from crm.store.engine import DatabaseUnavailable
 from crm.store.group_commit import FinishedCommand
-from crm.sync import SyncAttempt, SyncRunner
+from crm.sync import Resolved, SyncAttempt, SyncRunner
 from schemas.topics import Topics
 
 log = structlog.get_logger()
@@ -65,9 +65,11 @@ class Flights:
         assert command is not None, "what has no command has a refusal"
         scope = CallScope(before_send=lambda timeout_s: self.ownership.check(work.partition, work.epoch, timeout_s))
         attempt: SyncAttempt | None = None
+        resolved: Resolved | None = None
         error: CrmError | None = None
         try:
-            attempt = self.runner.run(command, scope=scope, only=work.left())
+            resolved = self.runner.resolve(command)
+            attempt = self.runner.run(command, resolved, scope=scope, only=work.left())
             interrupted_by = attempt.interrupted_by
             error = interrupted_by if isinstance(interrupted_by, CrmError) else None
         except LeaseLost:
@@ -77,13 +79,13 @@ class Flights:
         finally:
             work.api_calls += scope.api_calls
         work.tries += 1
-        return self._after_try(work, attempt, error)
+        return self._after_try(work, Ending(attempt, resolved=resolved), error)
 
-    def _after_try(self, work: Work, attempt: SyncAttempt | None, error: CrmError | None) -> FinishedCommand | Again:
-        now = self.clock()
+    def _after_try(self, work: Work, ending: Ending, error: CrmError | None) -> FinishedCommand | Again:
+        now, attempt = self.clock(), ending.attempt
         retryable = self._keep(work, attempt)
         if error is None and not retryable:
-            return finish(work, Ending(attempt), self.topics, now)
+            return finish(work, ending, self.topics, now)
         tries = Tries(
             work.tries,
             work.first_ready_at or now,
@@ -94,7 +96,7 @@ class Flights:
         decision = decide(error, tries, self.retry_for_s)
         if isinstance(decision, RetryAt):
             return Again(max(decision.at, now + timedelta(seconds=_search_lag_s(attempt, error))), decision.reason)
-        return finish(work, self._given_up(work, attempt, error, decision), self.topics, now)
+        return finish(work, self._given_up(work, ending, error, decision), self.topics, now)
 
     def _keep(self, work: Work, attempt: SyncAttempt | None) -> bool:
         """Keep the final outcomes of a try; True when records are left that another try may help."""
@@ -106,14 +108,14 @@ class Flights:
         work.links.extend(attempt.links)
         return any(outcome.retryable for outcome in attempt.outcomes)
 
-    def _given_up(self, work: Work, attempt: SyncAttempt | None, error: CrmError | None, decision: GiveUp) -> Ending:
+    def _given_up(self, work: Work, ending: Ending, error: CrmError | None, decision: GiveUp) -> Ending:
         """After the last try: records keep their own errors; a command that never reached the CRM fails as a whole."""
-        for outcome in attempt.outcomes if attempt else ():
+        for outcome in ending.attempt.outcomes if ending.attempt else ():
             work.outcomes.setdefault(outcome.index, outcome)
         if error is None and work.outcomes:
-            return Ending(attempt)
+            return ending
         text = error.public if error else "not all records could be written in time"
-        return Ending(attempt, Refusal(decision.code, text))
+        return replace(ending, refusal=Refusal(decision.code, text))
 
     def _expired(self, work: Work, now: datetime) -> Refusal | None:
         if now <= work.readable.expires_at:

@@ -40,10 +40,12 @@ class Ending:
     Attributes:
         attempt: The last try that reached the adapter, if any: connection, object, page.
         refusal: Why the command as a whole failed.
+        resolved: What the command meant, where no try reached the adapter's end.
     """
 
     attempt: SyncAttempt | None = None
     refusal: Refusal | None = None
+    resolved: Resolved | None = None
 
 
 def finish(work: Work, ending: Ending, topics: Topics, now: datetime) -> FinishedCommand:
@@ -81,7 +83,7 @@ def build_result(work: Work, ending: Ending, now: datetime) -> SyncResult:
         integration=_text(content.get("integration")),
         direction=content.get("direction") if content.get("direction") in ("push", "pull") else None,
         entity=_text(content.get("entity")),
-        **_of_connection(ending.attempt),
+        **_of_connection(ending),
         status="failed" if error and not succeeded else status_of(succeeded, failed),
         record_count=succeeded + failed + skipped,
         success_count=succeeded,
@@ -112,15 +114,15 @@ def not_storable(work: Work, topics: Topics, now: datetime) -> FinishedCommand:
     return finish(work, Ending(refusal=refusal), topics, now)
 
 
-def _of_connection(attempt: SyncAttempt | None) -> dict[str, Any]:
-    if attempt is None:
+def _of_connection(ending: Ending) -> dict[str, Any]:
+    resolved = ending.attempt.resolved if ending.attempt else ending.resolved
+    if resolved is None:
         return {}
-    resolved: Resolved = attempt.resolved
     return {
         "connection_id": resolved.connection.id,
         "crm_account_id": resolved.connection.crm_account_id,
         "crm_object": resolved.crm_object,
-        "record_url_template": attempt.record_url_template,
+        "record_url_template": ending.attempt.record_url_template if ending.attempt else None,
     }
 
 

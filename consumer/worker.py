@@ -83,9 +83,11 @@ def assemble(settings: WorkerSettings, parts: Parts, consumer: Consumer) -> Work
     def settled(work: Work) -> None:
         worker.assignment.finished(work.partition, work.epoch, work.offset)
 
-    def committed(group: Sequence[Finished], _owned: frozenset[PartitionId]) -> None:
+    def committed(group: Sequence[Finished], owned: frozenset[PartitionId]) -> None:
         for finished in group:
-            worker.assignment.finished(finished.leaves.partition, finished.leaves.epoch, finished.offset)
+            # What was dropped with its partition is not finished: its offset must never be committed by us.
+            if finished.leaves.partition in owned:
+                worker.assignment.finished(finished.leaves.partition, finished.leaves.epoch, finished.offset)
             if finished.work:
                 worker.dispatcher.post(Settled(finished.work))
 

@@ -83,21 +83,25 @@ class SyncRunner:
         self._tokens = tokens
 
     def run(
-        self, command: PushCommand | PullCommand, *, scope: CallScope, only: Sequence[int] | None = None
+        self,
+        command: PushCommand | PullCommand,
+        resolved: Resolved,
+        *,
+        scope: CallScope,
+        only: Sequence[int] | None = None,
     ) -> SyncAttempt:
         """Try a command once.
 
         Args:
-            command: Valid; what is `unsupported` is refused.
+            command: Valid.
+            resolved: What `resolve` said of it just now.
             scope: Leave to call, and the count of calls.
             only: Indices of the records to send; None for all. For a retry of what failed.
 
         Raises:
-            CommandRefused, ConfigurationFault: the command cannot run as it is.
             NotConnected, ReauthRequired: a person must connect or reconnect.
             TryAgain, GiveUp, LeaseLost: as the adapter's verbs.
         """
-        resolved = self.resolve(command)
         if isinstance(command, PullCommand):
             return self._pull(command, resolved, scope)
         records = as_records(command, only)

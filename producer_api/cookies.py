@@ -13,6 +13,7 @@ import falcon
 
 _FORM_COOKIE = "crm_connect_form"
 _STATE_COOKIE = "crm_connect_"
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _NONCE_CHARS = 43  # of 256 bits as URL-safe base64
 
 
@@ -52,7 +53,16 @@ class Cookies:
 
     def forget_browser_secret(self, resp: falcon.Response, key: str) -> None:
         """Delete the cookie of a finished authorization."""
-        self._set(resp, _STATE_COOKIE + key, "", max_age_s=0, same_site="Lax")
+        # Not Falcon's unset_cookie: without `Secure` a browser refuses whatever is said about a `__Host-` cookie.
+        resp.set_cookie(
+            self._name(_STATE_COOKIE + key),
+            "",
+            expires=_LONG_AGO,
+            path="/",
+            secure=self._secure,
+            http_only=True,
+            same_site="Lax",
+        )
 
     def form_token(self, req: falcon.Request, resp: falcon.Response, purpose: str) -> str:
         """The hidden value of a form for `purpose`; the browser keeps the key that it was made with."""

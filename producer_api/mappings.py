@@ -1,6 +1,5 @@
 """Field mappings of a workspace: what holds for an entity, and where it comes from; its own can be replaced."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -95,12 +94,18 @@ def _entity(req: falcon.Request) -> str:
 
 
 def _check(overrides: Sequence[MappingBody]) -> None:
-    twice = [name for name, count in Counter(row.morket_field for row in overrides).items() if count > 1]
-    found = [FieldProblem(f"overrides[{name}]", "is mapped twice", "leave one of them out") for name in twice]
-    identifiers = [row.morket_field for row in overrides if row.identifier]
-    if len(identifiers) > 1:
-        message = f"several fields are the identifier: {', '.join(identifiers)}"
-        found.append(FieldProblem("overrides", message, "mark one field only"))
+    found = []
+    seen: set[str] = set()
+    has_identifier = False
+    for index, row in enumerate(overrides):
+        if row.morket_field in seen:
+            field = f"overrides[{index}].morket_field"
+            found.append(FieldProblem(field, f"{row.morket_field} is mapped twice", "leave one of the two out"))
+        if row.identifier and has_identifier:
+            field = f"overrides[{index}].identifier"
+            found.append(FieldProblem(field, "another field is the identifier already", "mark one field only"))
+        seen.add(row.morket_field)
+        has_identifier = has_identifier or row.identifier
     if found:
         raise _invalid(found)
 

@@ -119,7 +119,7 @@ def _headers(event_type: EventType, *, required: Sequence[str], source: str | No
         "additionalProperties": True,
         "properties": {
             "ce_specversion": {"type": "string", "const": "1.0"},
-            "ce_id": {"type": "string", "minLength": 1, "description": "Unique for its source."},
+            "ce_id": {"type": "string", "minLength": 1, "description": "Unique together with source and type."},
             "ce_source": {"type": "string", **of_source},
             "ce_type": {"type": "string", "const": event_type.value},
             "ce_subject": {"type": "string", "description": "What it is about: a command id or connection id."},

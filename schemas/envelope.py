@@ -68,7 +68,7 @@ def encode(
         data: A contract model; sent as JSON.
         subject: What it is about (a command id, a connection id).
         time: When it happened, UTC.
-        traceparent: W3C trace context to carry on.
+        traceparent: W3C trace context to carry on; one that breaks its form is left out.
     """
     attributes: dict[str, Any] = {
         "id": event_id,
@@ -81,8 +81,9 @@ def encode(
     # The contract model writes itself: the SDK then passes the text through.
     message = kafka.to_binary(CloudEvent(attributes, data.model_dump_json()), _TextFormat())
     headers = list(message.headers.items())
-    if traceparent:
-        headers.append(("traceparent", traceparent.encode()))
+    sound = _traceparent(traceparent)
+    if sound:
+        headers.append(("traceparent", sound.encode()))
     return headers, message.value
 
 

@@ -90,7 +90,9 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
 
 def _cell(cell: object, *, first: bool) -> str:
     text = str(cell).replace("|", "\\|")
-    return f"`{text}`" if first and not text.startswith("`") else text
+    if "`" in text:
+        return text
+    return f"`{text}`" if first else text.replace("<", "\\<")
 
 
 def _example(message: Json) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import click
-from rich.table import Table
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
 
 from cli.answers import answers
 from cli.outcome_table import report
@@ -39,10 +40,10 @@ def history(out: Output, *, sync_id: UUID | None, slug: str | None, limit: int, 
 
 
 def _table(results: Sequence[SyncResult]) -> Table:
-    table = Table("started", "sync", "what", "status", "records", "ok", "failed", "skipped")
+    table = Table("started", Column("sync", no_wrap=True), "what", "status", "records", "failed", box=SIMPLE_HEAD)
     for one in results:
         what = f"{one.direction} {one.entity or '?'} {one.integration}"
-        counts = (one.record_count, one.success_count, one.failure_count, one.skipped_count)
+        counts = (one.record_count, one.failure_count)
         status = one.status + (f" ({one.error.code})" if one.error else "")
         table.add_row(f"{one.started_at:%m-%d %H:%M:%S}", str(one.sync_id), what, status, *map(str, counts))
     return table

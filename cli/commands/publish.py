@@ -138,7 +138,8 @@ def _send(access: KafkaAccess, commands: Sequence[Command]) -> list[SyncResult]:
 def _send_and_wait(out: Output, access: KafkaAccess, commands: Sequence[Command], timeout_s: float) -> list[SyncResult]:
     size = sum(len(command.records) if isinstance(command, PushCommand) else 1 for command in commands)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with waiting(access) as waiter, Progress(*columns, console=out.progress, transient=True) as progress:
+    idle = not out.progress.is_terminal
+    with waiting(access) as waiter, Progress(*columns, console=out.progress, transient=True, disable=idle) as progress:
         bar = progress.add_task("records", total=size)
         publish_commands(access, commands)
         return waiter.results_of(

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -181,5 +182,7 @@ def write_settings(stack: Stack) -> Path:
     """A file for `source`, with which `crm-sync` in another terminal reaches the demo; readable by its owner only."""
     path = stack.home / "env"
     path.touch(mode=0o600)
-    path.write_text("".join(f"export {name}='{value}'\n" for name, value in stack.settings.items()), encoding="utf-8")
+    lines = [f"export {name}='{value}'" for name, value in stack.settings.items()]
+    lines.append(f"export PATH='{Path(sys.executable).parent}':\"$PATH\"")  # where `crm-sync` is installed
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

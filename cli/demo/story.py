@@ -19,7 +19,7 @@ from cli.demo.evidence import Evidence
 from cli.demo.person import ConnectedCrm
 from cli.demo.stack import Stack
 from cli.demo.syncs import SLUGS, OnResult, Pull, Push
-from cli.outcome_table import counts_table, outcome_reason, total
+from cli.outcome_table import counts_table, outcome_reason
 from schemas.result import SyncResult
 
 _NAMES: Final = {"salesforce": "Salesforce", "hubspot": "HubSpot"}
@@ -72,7 +72,8 @@ class Story:
             *((BarColumn(), MofNCompleteColumn()) if totals else (TextColumn("{task.completed:g} records"),)),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self._progress, transient=True) as progress:
+        idle = not self._progress.is_terminal
+        with Progress(*columns, console=self._progress, transient=True, disable=idle) as progress:
             bars = {
                 slug: progress.add_task(f"{title} {_NAMES[slug]}", total=(totals or {}).get(slug)) for slug in SLUGS
             }
@@ -84,8 +85,7 @@ class Story:
         for slug, push in pushes.items():
             for entity in dict.fromkeys(command.entity for command in push.commands):
                 results = _of_entity(push, entity)
-                calls = sum(result.api_calls for result in results)
-                rows.append((f"{_NAMES[slug]} {results[0].crm_object or entity}", total(results), calls))
+                rows.append((f"{_NAMES[slug]} {results[0].crm_object or entity}", results))
         self._console.print(Padding(counts_table(rows), _SPACE, expand=False))
 
     def reasons(self, pushes: Mapping[str, Push]) -> None:
@@ -149,6 +149,7 @@ class Story:
             ("read from a CRM", "crm-sync publish --pull --to salesforce --entity company --limit 10 --wait"),
             ("connect in a real browser", "crm-sync connect salesforce --open"),
             ("is all well?", "crm-sync doctor"),
+            ("an access token for the API", "crm-sync token"),
             ("over HTTP", f'curl -H "Authorization: Bearer $CRM_SYNC_API_TOKEN" {integrations}'),
             ("the sandbox's records", f"{stack.sandbox_url}/_sandbox/accounts/salesforce"),
             ("logs", str(stack.logs)),

@@ -56,6 +56,8 @@ WITH input AS (
       entity text, crm_object text, attempt int, counts jsonb, error_code text, error jsonb, outcomes jsonb,
       details jsonb)
    WHERE n IN (SELECT n FROM moved) AND EXISTS (SELECT 1 FROM workspaces w WHERE w.id = workspace_id)
+  -- History outlives claims: an id that comes back after the retention keeps its first row.
+  ON CONFLICT DO NOTHING
 ), linked AS (
   INSERT INTO record_links (connection_id, crm_account_id, crm_object, match_field, value_hash, crm_id)
   SELECT DISTINCT ON (connection_id, crm_account_id, crm_object, match_field, value_hash)

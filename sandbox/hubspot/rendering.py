@@ -36,4 +36,5 @@ def render(kind: ObjectType, record: HubspotRecord, wanted: Sequence[str] = ()) 
 
 def render_written(kind: ObjectType, record: HubspotRecord) -> dict[str, Any]:
     """Return a record as a write answers it: every property that has a value."""
-    return render(kind, record, [name for name in kind.properties if property_value(kind, record, name) is not None])
+    computed = [name for name in ("hs_email_domain",) if property_value(kind, record, name) is not None]
+    return render(kind, record, [*record.properties, *computed])

@@ -14,6 +14,9 @@ from sandbox.salesforce.errors import RecordError
 from sandbox.salesforce.schema import NUMBER_TYPES, Field, ObjectType
 from sandbox.salesforce.store import Record, wire_datetime
 
+WRONG_TYPE = "JSON_PARSER_ERROR"
+"""The code of a value that does not fit its field, where a whole call is refused for it."""
+
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)\Z")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
 
@@ -45,7 +48,7 @@ def bind(kind: ObjectType, raw: Mapping[str, Any]) -> Bound:
         try:
             values[known.name] = None if value is None else _convert(known, value)
         except _UnboundError as error:
-            errors.append(RecordError("JSON_PARSER_ERROR", str(error), (known.name,)))
+            errors.append(RecordError(WRONG_TYPE, str(error), (known.name,)))
     return Bound(values, tuple(errors))
 
 

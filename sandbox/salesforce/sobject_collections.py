@@ -4,12 +4,13 @@ REST guide "sObject Collections": create, update, upsert, read, delete.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from sandbox.replies import RefusedError, read_json_object
-from sandbox.salesforce.binding import bind
+from sandbox.salesforce.binding import WRONG_TYPE, bind
 from sandbox.salesforce.errors import RecordError, WriteResult, refuse
 from sandbox.salesforce.gate import Call
 from sandbox.salesforce.ids import to_18
@@ -90,7 +91,7 @@ def _write(call: Call, body: dict[str, Any], write: Write, *, is_upsert: bool = 
     kinds = _kinds(call, records)
     if call.switches.unknown_field == "call":
         _check_bound(kinds, records)
-    results = [write(kind, raw) for kind, raw in zip(kinds, records, strict=True)]
+    results = [_named(write(kind, raw)) for kind, raw in zip(kinds, records, strict=True)]
     if body.get("allOrNone") is True and not all(result.is_success for result in results):
         call.org.roll_back()
         results = [WriteResult(errors=result.errors or (_ROLLED_BACK,)) for result in results]
@@ -144,6 +145,15 @@ def _check_bound(kinds: list[ObjectType], records: list[dict[str, Any]]) -> None
         errors = bind(kind, raw).errors
         if errors:
             raise refuse(400, errors[0].status_code, errors[0].message)
+
+
+def _named(result: WriteResult) -> WriteResult:
+    """Call a wrong JSON type by its per-record name; as the refusal of a whole call it is a parser error."""
+    renamed = (
+        replace(error, status_code="INVALID_TYPE_ON_FIELD_IN_RECORD") if error.status_code == WRONG_TYPE else error
+        for error in result.errors
+    )
+    return replace(result, errors=tuple(renamed))
 
 
 def _render(result: WriteResult, *, is_upsert: bool) -> dict[str, Any]:

@@ -109,8 +109,7 @@ def _compares(comparison: Comparison, record: Record, org: Org) -> bool:
 
 
 def _sort_key(ordering: Ordering, org: Org, record: Record) -> tuple[bool, Any]:
-    value = _stored(ordering.path, record, org)  # stored instants are text of one form: their order is that of time
+    is_instant = ordering.path.field.type == "datetime"  # stored as text of one form, so that its order is that of time
+    value = (_stored if is_instant else _value)(ordering.path, record, org)
     has_value_first = ordering.nulls_last != ordering.is_descending
-    if value is None:
-        return has_value_first, ""
-    return not has_value_first, value.casefold() if isinstance(value, str) else value
+    return (has_value_first, "") if value is None else (not has_value_first, value)

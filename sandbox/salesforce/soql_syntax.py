@@ -31,7 +31,7 @@ def comparable(known: Field, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``path operator value``: the value, for IN a frozenset of them, as ``comparable`` gives it; LIKE has a pattern."""
+    """``path operator value``: for IN a frozenset; values are as ``comparable`` gives them; LIKE has a pattern."""
 
     path: Path
     operator: Operator

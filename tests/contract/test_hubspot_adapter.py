@@ -10,7 +10,7 @@ from crm.errors import (
 )
 from crm.model import CallScope, CrmRecord, FieldMapping, PushOptions
 from sandbox.server import SandboxServer
-from services.hubspot_portal import ConnectedPortal, connected_portal
+from services.hubspot_portal import API_VERSION, ConnectedPortal, connected_portal
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_read_and_delete_by_id(portal: ConnectedPortal) -> None:
 def test_links_to_records_stay_on_hubspots_hosts(portal: ConnectedPortal) -> None:
     """The link uses the account's data centre when its name is HubSpot's, and never another host."""
     # Given an adapter for the real HubSpot, and accounts with a good and a bad page host
-    adapter = HubSpotAdapter(portal.http, None)
+    adapter = HubSpotAdapter(portal.http, None, api_version=API_VERSION)
     eu = portal.tokens_like(ui_domain="app-eu1.hubspot.com")
     evil = portal.tokens_like(ui_domain="evil.example/app.hubspot.com")
 

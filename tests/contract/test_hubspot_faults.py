@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from crm.errors import (
     AccessTokenRejected,
@@ -250,3 +252,52 @@ def test_poisoned_texts_are_cleaned(portal: ConnectedPortal) -> None:
     assert outcome.errors[0].code == "required_field_missing"
     assert "\x00" not in outcome.errors[0].message
     outcome.errors[0].message.encode()
+
+
+FAULTS = st.fixed_dictionaries(
+    {
+        "trace_partial_status": st.sampled_from([200, 207]),
+        "email_partial_upsert": st.booleans(),
+        "silent_drop_every": st.sampled_from([0, 0, 3, 7]),
+        "silent_failure_next": st.sampled_from([0, 0, 1]),
+        "shuffle_results": st.booleans(),
+        "admin_required_properties": st.sampled_from([[], ["lastname"]]),
+        "ten_secondly_limit": st.sampled_from([0, 0, 2, 5]),
+    }
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"email": st.sampled_from([f"p{index}@acme.io" for index in range(130)] + ["broken"])},
+        optional={"last_name": st.sampled_from(["Ng", "O'Neil"]), "city": st.sampled_from(["Riga", "Łódź"])},
+    ),
+    min_size=1,
+    max_size=200,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(faults=FAULTS, rows=ROWS)
+def test_no_outcome_lies(server: SandboxServer, faults: dict[str, Any], rows: list[dict[str, str]]) -> None:
+    """Under any mixture of faults: one outcome each, `created` is stored under its id, a refusal is not stored."""
+    # Given an account with some faults and any records
+    with connected_portal(server.origin) as portal:
+        portal.adapter.describe_fields(portal.tokens, "contacts", scope=CallScope())
+        portal.switch(**faults)
+
+        # When the records are pushed
+        try:
+            result = portal.push("contacts", [CrmRecord(dict(row), index=index) for index, row in enumerate(rows)])
+        except RateLimited:
+            assert portal.stored("contacts") == []
+            return
+
+        # Then every record has an outcome, and it is true
+        stored = {row["properties"]["email"]: row["id"] for row in portal.stored("contacts")}
+        assert [outcome.index for outcome in result.outcomes] == list(range(len(rows)))
+        for outcome, row in zip(result.outcomes, rows, strict=True):
+            if outcome.action == "failed":
+                never_stored = {"invalid_email", "required_field_missing", "split_budget_spent", "not_sent"}
+                assert outcome.errors[0].code not in never_stored or row["email"] not in stored
+            else:
+                assert outcome.action == "created"
+                assert outcome.crm_id == stored[row["email"]]

@@ -46,6 +46,23 @@ def test_companies_match_by_normalised_domain(portal: ConnectedPortal) -> None:
     assert len(rows) == 3
 
 
+@pytest.mark.parametrize("match_on", [None, "website"])
+def test_a_website_alone_finds_its_company_again(portal: ConnectedPortal, match_on: str | None) -> None:
+    """A company that comes with a website alone is made with its domain, even where the website maps elsewhere."""
+    # Given a workspace that keeps websites in a property of its own
+    extra = (FieldMapping("website", "twitterhandle"),)
+    records = [CrmRecord({"website": "https://www.acme.io/en", "company_name": "Acme"})]
+    options = PushOptions("companies", match_on=match_on)
+
+    # When such a company is pushed twice
+    first = portal.push("companies", records, extra=extra, options=options).outcomes[0]
+    second = portal.push("companies", records, extra=extra, options=options).outcomes[0]
+
+    # Then the second push finds the first one's
+    assert (first.action, second.action) == ("created", "unchanged")
+    assert portal.stored("companies")[0]["properties"]["domain"] == "acme.io"
+
+
 def test_pushing_companies_again_creates_nothing(portal: ConnectedPortal) -> None:
     """The second push of the same 200 companies finds all of them, over several searches, and writes none."""
     # Given 200 pushed companies with long domains

@@ -24,7 +24,7 @@ from crm.errors import (
 from crm.http import AllowedHosts, HttpClient
 from crm.settings import OAuthClient
 from sandbox.server import SandboxServer
-from services.hubspot_portal import REDIRECT_URI, ConnectedPortal, connected_portal
+from services.hubspot_portal import API_VERSION, REDIRECT_URI, ConnectedPortal, connected_portal
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_authorization_url_is_hubspots() -> None:
     # Given an adapter for the real HubSpot
     hosts = AllowedHosts(("hubapi.com", "hubspot.com"))
     http = HttpClient(timeout_s=1.0, connect_timeout_s=1.0, allowed_hosts=hosts)
-    adapter = HubSpotAdapter(http, OAuthClient(client_id="id", client_secret=SecretStr("s")))
+    adapter = HubSpotAdapter(http, OAuthClient(client_id="id", client_secret=SecretStr("s")), api_version=API_VERSION)
 
     # When the URL is made with and without challenge
     plain = adapter.get_auth_url("a state&", "https://x.io/cb")
@@ -209,8 +209,8 @@ def test_wrong_client_settings_are_an_operators_matter(portal: ConnectedPortal) 
     """A wrong secret, a wrong redirect URI and missing settings are `ConfigurationFault`."""
     # Given adapters with a wrong secret and with no client at all
     wrong = OAuthClient(client_id="sandbox-hubspot-client", client_secret=SecretStr("wrong-on-purpose"))
-    with_wrong = HubSpotAdapter(portal.http, wrong, sandbox_origin=portal.origin)
-    without = HubSpotAdapter(portal.http, None, sandbox_origin=portal.origin)
+    with_wrong = HubSpotAdapter(portal.http, wrong, api_version=API_VERSION, sandbox_origin=portal.origin)
+    without = HubSpotAdapter(portal.http, None, api_version=API_VERSION, sandbox_origin=portal.origin)
 
     # When they are used / Then an operator is asked
     with pytest.raises(ConfigurationFault) as refused:

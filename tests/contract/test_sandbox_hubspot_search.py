@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
+from sandbox.callers import HubspotCaller
 from sandbox.remote import RemoteSandbox
 from sandbox.server import SandboxServer
 
@@ -17,39 +17,23 @@ def server() -> Iterator[SandboxServer]:
         yield running
 
 
-class Portal:
-    """A client of the first portal's search."""
-
-    def __init__(self, remote: RemoteSandbox) -> None:
-        self.remote = remote
-        self.hub_id = remote.account_ids("hubspot")[0]
-        self.session = requests.Session()
-        token = remote.tokens("hubspot", self.hub_id)["access_token"]
-        self.session.headers["Authorization"] = f"Bearer {token}"
-
-    def search(self, kind: str = "companies", **body: Any) -> requests.Response:
-        """Send a search body."""
-        url = f"{self.remote.origin}/hubspot/crm/objects/2026-09/{kind}/search"
-        return self.session.post(url, json=body, timeout=10)
-
-    def names(self, *filters: dict[str, Any]) -> list[str]:
-        """Return the names of the companies that pass all filters."""
-        reply = self.search(filterGroups=[{"filters": list(filters)}], properties=["name"], limit=200).json()
-        return [result["properties"]["name"] for result in reply["results"]]
-
-    def store(self, *companies: dict[str, Any]) -> list[str]:
-        """Store companies."""
-        return self.remote.store("hubspot", self.hub_id, "companies", list(companies))
-
-
 @pytest.fixture
-def portal(server: SandboxServer) -> Iterator[Portal]:
+def portal(server: SandboxServer) -> Iterator[HubspotCaller]:
     remote = RemoteSandbox(server.origin)
     remote.reset()
     remote.switch("hubspot", search_per_second_limit=0)
-    portal = Portal(remote)
-    yield portal
-    portal.session.close()
+    caller = HubspotCaller(remote)
+    yield caller
+    caller.session.close()
+
+
+def names(portal: HubspotCaller, *filters: dict[str, Any]) -> list[str]:
+    reply = portal.search(filterGroups=[{"filters": list(filters)}], properties=["name"], limit=200).json()
+    return [result["properties"]["name"] for result in reply["results"]]
+
+
+def store(portal: HubspotCaller, *companies: dict[str, Any]) -> list[str]:
+    return portal.remote.store("hubspot", portal.hub_id, "companies", list(companies))
 
 
 def one(name: str, operator: str, value: Any = None, **more: Any) -> dict[str, Any]:
@@ -75,17 +59,20 @@ def one(name: str, operator: str, value: Any = None, **more: Any) -> dict[str, A
         (one("createdate", "GT", "1600000000000"), ["A", "B", "C"]),
     ],
 )
-def test_operators_select_what_the_guide_says(portal: Portal, wanted: dict[str, Any], expected: list[str]) -> None:
+def test_operators_select_what_the_guide_says(
+    portal: HubspotCaller, wanted: dict[str, Any], expected: list[str]
+) -> None:
     """Texts without regard to case but for IN, enumerations by exact value, numbers and instants by size."""
     # Given three companies
-    portal.store(
+    store(
+        portal,
         {"name": "A", "domain": "a.io", "numberofemployees": 10, "industry": "COMPUTER_SOFTWARE"},
         {"name": "B", "domain": "b.io", "numberofemployees": 20, "description": "rockets, slowly"},
         {"name": "C", "numberofemployees": 100},
     )
 
     # When the filter is applied
-    found = portal.names(wanted)
+    found = names(portal, wanted)
 
     # Then the right ones come
     assert sorted(found) == expected
@@ -102,7 +89,7 @@ def test_operators_select_what_the_guide_says(portal: Portal, wanted: dict[str, 
         {"query": "x" * 3001},
     ],
 )
-def test_a_wrong_search_gets_the_unexplained_400(portal: Portal, body: dict[str, Any]) -> None:
+def test_a_wrong_search_gets_the_unexplained_400(portal: HubspotCaller, body: dict[str, Any]) -> None:
     """Wrong operators, properties and dates are answered without a category."""
     # Given a wrong body
     # When it is sent
@@ -124,7 +111,7 @@ def test_a_wrong_search_gets_the_unexplained_400(portal: Portal, body: dict[str,
         {"filterGroups": [{"filters": [one("name", "HAS_PROPERTY")] * 7}]},
     ],
 )
-def test_the_limits_of_search_hold(portal: Portal, body: dict[str, Any]) -> None:
+def test_the_limits_of_search_hold(portal: HubspotCaller, body: dict[str, Any]) -> None:
     """200 a page, 10,000 in all, one sort, 5 groups, 6 filters each."""
     # Given a body over a limit
     # When it is sent
@@ -134,10 +121,10 @@ def test_the_limits_of_search_hold(portal: Portal, body: dict[str, Any]) -> None
     assert (response.status_code, response.json()["category"]) == (400, "VALIDATION_ERROR")
 
 
-def test_pages_follow_the_sort(portal: Portal) -> None:
+def test_pages_follow_the_sort(portal: HubspotCaller) -> None:
     """`after` is an offset; the last page has no `paging`."""
     # Given five companies
-    portal.store(*({"name": f"C{at}", "numberofemployees": at} for at in range(5)))
+    store(portal, *({"name": f"C{at}", "numberofemployees": at} for at in range(5)))
     sorts = [{"propertyName": "numberofemployees", "direction": "DESCENDING"}]
 
     # When they are searched two a page
@@ -151,27 +138,27 @@ def test_pages_follow_the_sort(portal: Portal) -> None:
     assert {page["total"] for page in pages} == {5}
 
 
-def test_search_lags_behind_writes(portal: Portal) -> None:
+def test_search_lags_behind_writes(portal: HubspotCaller) -> None:
     """Until the delay is over a new record is not found and a changed one is found by its old values."""
     # Given a settled company and a lag
-    (company_id,) = portal.store({"name": "Old"})
+    (company_id,) = store(portal, {"name": "Old"})
     time.sleep(0.31)
     portal.remote.switch("hubspot", search_delay_ms=300)
 
     # When it is renamed and another is made
     url = f"{portal.remote.origin}/hubspot/crm/objects/2026-09/companies/{company_id}"
     portal.session.patch(url, json={"properties": {"name": "New"}}, timeout=10)
-    portal.store({"name": "Fresh"})
-    at_once = portal.names(one("name", "HAS_PROPERTY"))
+    store(portal, {"name": "Fresh"})
+    at_once = names(portal, one("name", "HAS_PROPERTY"))
     time.sleep(0.35)
-    later = portal.names(one("name", "HAS_PROPERTY"))
+    later = names(portal, one("name", "HAS_PROPERTY"))
 
     # Then the index catches up
     assert at_once == ["Old"]
     assert sorted(later) == ["Fresh", "New"]
 
 
-def test_search_has_a_rate_limit_of_its_own(portal: Portal) -> None:
+def test_search_has_a_rate_limit_of_its_own(portal: HubspotCaller) -> None:
     """The sixth search of a second is a 429 with policy SECONDLY; search replies carry no rate headers."""
     # Given the documented limit
     portal.remote.switch("hubspot", search_per_second_limit=5)

@@ -15,8 +15,8 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
+from cli.embedded.postgres import RunningPostgres
 from crm.errors import ConfigurationFault, CrmError, NotConnected, ReauthRequired, TryAgain, VaultError
 from crm.model import Connection
 from crm.registry import build_registry
@@ -25,6 +25,7 @@ from crm.tokens import LiveTokens
 from crm.vault import MasterKeys, Vault, new_master_key
 from sandbox.config import Crm
 from services.authorization_bench import Bench, bench_on, process_environment
+from services.database import alembic
 
 BOTH: tuple[Crm, ...] = ("salesforce", "hubspot")
 
@@ -36,22 +37,22 @@ def bench(database_url: str) -> Iterator[Bench]:
 
 
 def start_refresher(connection: Connection, threads: int, **environment: str) -> subprocess.Popen[str]:
-    """A process that is ready to refresh as soon as it reads a line."""
+    """Start a process that refreshes as soon as it is ready and reads a line."""
     arguments = (str(connection.id), str(connection.token_version), str(threads))
-    process = subprocess.Popen(
+    return subprocess.Popen(
         (sys.executable, "-m", "services.refresh_process", *arguments),
         env=process_environment(**environment),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
 
 
 def go(process: subprocess.Popen[str]) -> None:
+    """Wait until the process is ready, and let it ask."""
+    assert process.stdout is not None
     assert process.stdin is not None
+    assert process.stdout.readline() == "ready\n"
     process.stdin.write("go\n")
     process.stdin.flush()
 
@@ -146,7 +147,7 @@ def test_sixteen_threads_and_four_processes_refresh_once(bench: Bench, crm: Crm)
         asked = [pool.submit(ask, number) for number in range(16)]
         for process in processes:
             go(process)
-        barrier.wait()
+        barrier.wait(30)
         versions: list[object] = [one.result(30) for one in asked]
     for process in processes:
         versions += json.loads(process.communicate(timeout=30)[0])
@@ -272,7 +273,7 @@ def test_a_dead_grant_is_said_in_one_event(bench: Bench, crm: Crm) -> None:
 @pytest.mark.parametrize("crm", BOTH)
 @pytest.mark.parametrize("fault", ["500", "html", "empty", "rate_limited", "lost_reply"])
 def test_a_token_endpoint_in_trouble_is_tried_again_later(bench: Bench, crm: Crm, fault: str) -> None:
-    """500, HTML, nothing, a rate limit, a cut connection: wait, without a storm of calls or a judgement on the grant."""
+    """500, HTML, nothing, a rate limit, a cut connection: wait, with no storm of calls and no judgement on the grant."""
     # Given ended tokens and a token endpoint that fails
     bench.connected(crm)
     bench.sandbox.switch(crm, refresh_rotation=False, token_fault=fault, token_fault_next=-1)
@@ -435,25 +436,31 @@ def test_tokens_of_another_account_are_not_handed_to_who_resolved_the_old_one(be
     assert bench.source().access(bench.stored("salesforce")).tokens.account_id == other
 
 
-def test_rotated_tokens_survive_a_database_that_hiccups(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Storing rotated tokens is tried again while the database fails: giving up would lose the grant."""
-    # Given a database that fails the first two times that tokens are stored
-    connection = bench.connected("salesforce")
-    swap, failures = refresh_leases.swap_tokens, iter((1, 2))
+def test_rotated_tokens_survive_a_database_that_is_away(breakable_database: RunningPostgres) -> None:
+    """Storing rotated tokens waits for the database to come back: giving up would lose the grant."""
+    # Given a refresh under way at a CRM that rotates
+    alembic(breakable_database.url, "upgrade", "head")
+    with bench_on(breakable_database.url) as bench:
+        connection = bench.connected("salesforce")
+        bench.sandbox.switch("salesforce", refresh_rotation=True, latency_ms=1000)
+        calls = len(bench.token_calls("salesforce"))
+        with ThreadPoolExecutor(1) as pool:
+            refreshing = pool.submit(bench.source().after_rejection, connection, 1)
+            wait_until_leased(bench)
 
-    def hiccup(*arguments: object, **named: object) -> bool:
-        if next(failures, None):
-            raise DBAPIError("UPDATE integrations", None, Exception("the connection was lost"))
-        return swap(*arguments, **named)  # type: ignore[arg-type]
+            # When the database dies, the CRM answers, and the database comes back
+            breakable_database.kill()
+            while not bench.token_calls("salesforce", calls):
+                time.sleep(0.05)
+            time.sleep(0.3)
+            assert not refreshing.done()
+            breakable_database.restart()
+            live = refreshing.result(30)
 
-    monkeypatch.setattr(refresh_leases, "swap_tokens", hiccup)
-
-    # When the tokens are refreshed
-    live = bench.source().after_rejection(connection, 1)
-
-    # Then the new ones are stored, and work for the next refresh
-    assert live.tokens == bench.stored_tokens("salesforce")
-    assert bench.source().after_rejection(connection, 2).version == 3
+        # Then the new tokens are stored, and work for the next refresh
+        assert live.tokens == bench.stored_tokens("salesforce")
+        assert bench.source().after_rejection(connection, 2).version == 3
+        assert bench.token_calls("salesforce", calls) == [200, 200]
 
 
 def test_tokens_that_do_not_open_are_a_vault_error(bench: Bench) -> None:

@@ -5,7 +5,7 @@ import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,8 @@ from sqlalchemy import Engine
 
 from crm.store import workspaces
 from crm.store.engine import create_engine
+from sandbox.server import SandboxServer
+from services import database
 from services.api_server import Answer, RunningApi, start_api
 from services.form_browser import FormBrowser, Page
 
@@ -28,6 +30,13 @@ class House:
     engine: Engine
     sandbox: str | None
     workspace: UUID
+
+    def with_new_workspace(self) -> "House":
+        """The same house with an empty workspace, and a sandbox as after its start."""
+        with self.engine.begin() as connection:
+            workspace = workspaces.create(connection, NAME).id
+        self._tell_sandbox("reset", {})
+        return replace(self, workspace=workspace)
 
     def path(self, rest: str = "") -> str:
         """A path below the workspace's integrations."""
@@ -58,9 +67,13 @@ class House:
 
     def switch(self, crm: str, **switches: Any) -> None:
         """Set switches of the sandbox."""
-        content = json.dumps({crm: switches}).encode()
-        address = f"{self.sandbox}/_sandbox/switches"
-        request = urllib.request.Request(address, content, {"Content-Type": "application/json"})  # noqa: S310 - our own
+        self._tell_sandbox("switches", {crm: switches})
+
+    def _tell_sandbox(self, what: str, content: Any) -> None:
+        address = f"{self.sandbox}/_sandbox/{what}"
+        request = urllib.request.Request(  # noqa: S310 - our own
+            address, json.dumps(content).encode(), {"Content-Type": "application/json"}
+        )
         urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - our own
 
 
@@ -77,3 +90,15 @@ def opened(database_url: str, folder: Path, sandbox: str | None, **more: str) ->
         exit_code = api.stop()
         engine.dispose()
     assert exit_code == 0
+
+
+@contextmanager
+def served_house(database_server: str, database_template: str, folder: Path) -> Iterator[House]:
+    """A house for all tests of a module, with a database of its own and the sandbox."""
+    name = database.fresh_name("api")
+    url = database.create_database(database_server, name, template=database_template)
+    try:
+        with SandboxServer() as sandbox, opened(url, folder, sandbox.origin) as house:
+            yield house
+    finally:
+        database.drop_database(database_server, name)

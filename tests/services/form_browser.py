@@ -3,6 +3,8 @@
 import http.client
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from typing import Any
@@ -111,7 +113,8 @@ class FormBrowser:
     @staticmethod
     def _keep(kept: dict[str, str], cookie: str) -> None:
         for name, morsel in SimpleCookie(cookie).items():
-            if morsel["max-age"] == "0":
+            expires = morsel["expires"]
+            if expires and parsedate_to_datetime(expires) < datetime.now(UTC):
                 kept.pop(name, None)
             else:
                 kept[name] = morsel.value

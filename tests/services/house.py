@@ -229,7 +229,13 @@ def read_all(bootstrap_servers: str, topic: str) -> list[Any]:
 
 @contextmanager
 def open_house(
-    folder: Path, database_url: str, bootstrap_servers: str, sandbox_origin: str, *, partitions: int = 4, **settings: str
+    folder: Path,
+    database_url: str,
+    bootstrap_servers: str,
+    sandbox_origin: str,
+    *,
+    partitions: int = 4,
+    **settings: str,
 ) -> Iterator[House]:
     """A house with topics of its own; workers and relays are started by the test."""
     factory = TopicFactory(bootstrap_servers)

@@ -25,6 +25,7 @@ from crm.model import (
 from crm.settings import OAuthClient
 
 CLIENT = OAuthClient(client_id="sandbox-hubspot-client", client_secret=SecretStr("sandbox-hubspot-secret-not-real"))
+API_VERSION = "2026-09"
 REDIRECT_URI = "http://127.0.0.1:8000/api/v1/integrations/callback/hubspot"
 
 
@@ -121,4 +122,6 @@ def connected_portal(origin: str) -> Iterator[ConnectedPortal]:
         expires_at=datetime.now(UTC) + timedelta(minutes=30),
         account_id=account,
     )
-    yield ConnectedPortal(origin, http, HubSpotAdapter(http, CLIENT, sandbox_origin=origin), tokens)
+    yield ConnectedPortal(
+        origin, http, HubSpotAdapter(http, CLIENT, api_version=API_VERSION, sandbox_origin=origin), tokens
+    )

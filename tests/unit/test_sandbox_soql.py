@@ -177,3 +177,19 @@ def test_a_parent_comes_as_an_object_and_a_missing_one_as_null() -> None:
     # Then the parent is an object or null
     assert found[0]["Account"]["Name"] == "Hooli"
     assert found[1]["Account"] is None
+
+
+def test_ids_are_ordered_and_compared_alike() -> None:
+    """Paging by `Id > last` over `ORDER BY Id` meets every record once: both heed letter case."""
+    # Given enough leads for ids that differ by case
+    org = org_with(*({"LastName": f"L{at}"} for at in range(100)))
+    met: list[str] = []
+
+    # When they are read seven a page, each page after the last id
+    page = rows(org, "SELECT Id FROM Lead ORDER BY Id LIMIT 7")
+    while page:
+        met += [row["Id"] for row in page]
+        page = rows(org, f"SELECT Id FROM Lead WHERE Id > '{met[-1]}' ORDER BY Id LIMIT 7")  # noqa: S608  ours
+
+    # Then each came once
+    assert len(met) == len(set(met)) == 100

@@ -62,7 +62,7 @@ class HubSpotAdapter:
         http: HttpClient,
         client: OAuthClient | None,
         *,
-        api_version: str = "2026-09",
+        api_version: str,
         sandbox_origin: str | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

@@ -113,28 +113,24 @@ _CONTACTS: Final = _mappings(
     "email",
 )
 
-_COMPANIES: Final = (
-    *_mappings(
-        {
-            "company_domain": "domain",
-            "company_name": "name",
-            "phone": "phone",
-            "company_linkedin_url": "linkedin_company_page",
-            "website": "website",
-            "company_industry": "industry",
-            "employee_count": "numberofemployees",
-            "annual_revenue": "annualrevenue",
-            "street": "address",
-            "city": "city",
-            "state": "state",
-            "postal_code": "zip",
-            "country": "country",
-            "description": "description",
-        },
-        "company_domain",
-    ),
-    # Companies are found again by their domain, so one that comes with a website alone gets the website's domain.
-    FieldMapping("website", "domain", direction="push", fallback=True),
+_COMPANIES: Final = _mappings(
+    {
+        "company_domain": "domain",
+        "company_name": "name",
+        "phone": "phone",
+        "company_linkedin_url": "linkedin_company_page",
+        "website": "website",
+        "company_industry": "industry",
+        "employee_count": "numberofemployees",
+        "annual_revenue": "annualrevenue",
+        "street": "address",
+        "city": "city",
+        "state": "state",
+        "postal_code": "zip",
+        "country": "country",
+        "description": "description",
+    },
+    "company_domain",
 )
 
 _DEFAULTS: Final[Mapping[str, tuple[FieldMapping, ...]]] = {"contacts": _CONTACTS, "companies": _COMPANIES}

@@ -66,11 +66,6 @@ class Draft:
     errors: tuple[Failure, ...] = ()
     warnings: tuple[OutcomeWarning, ...] = ()
 
-    @property
-    def properties_for_create(self) -> dict[str, str]:
-        """The properties of a new record; nothing is emptied in it."""
-        return {name: value for name, value in {**self.defaults, **self.properties}.items() if value}
-
 
 def match_rule(
     match_on: str | None, mappings: Sequence[FieldMapping], crm_object: str, fields: Mapping[str, FieldDescription]
@@ -90,8 +85,10 @@ def match_rule(
         raise CommandRefused(
             f"{chosen} is not mapped to a property that HubSpot's {crm_object} have", code="invalid_match_field"
         )
-    # A website that also fills the domain is matched by the domain: that is what companies are searched by.
-    name = "domain" if (crm_object, "domain") == _DOMAIN and "domain" in names else names[0]
+    name = names[0]
+    if (crm_object, morket_field) == ("companies", "website") and "domain" in fields:
+        # Websites are whole URLs in HubSpot, which a search for a host does not find; domains are hosts.
+        name = "domain"
     return MatchRule(morket_field, name, kind_of(morket_field), is_unique=fields[name].unique)
 
 
@@ -114,10 +111,20 @@ def draft(record: CrmRecord, shape: Shape) -> Draft:
     )
 
 
-def missing_for_create(item: Draft, crm_object: str) -> Failure | None:
-    """Why HubSpot would refuse `item` as a new record: it needs one of a few properties."""
+def properties_for_create(item: Draft, rule: MatchRule | None) -> dict[str, str]:
+    """The properties of a new record: the defaults, under the values; nothing is emptied in it.
+
+    The match value is among them even where it came from another field (the domain of a company that has only a
+    website): by it the record is found again.
+    """
+    key = {rule.crm_property: item.match_value} if rule and item.match_value else {}
+    return {name: value for name, value in {**key, **item.defaults, **item.properties}.items() if value}
+
+
+def missing_for_create(properties: Mapping[str, str], crm_object: str) -> Failure | None:
+    """Why HubSpot would refuse a new record with these properties: it needs one of a few."""
     one_of = facts_of(crm_object).one_of
-    if not one_of or any(item.properties_for_create.get(name) for name in one_of):
+    if not one_of or any(properties.get(name) for name in one_of):
         return None
     return Failure(
         code="required_field_missing",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from crm.adapters.hubspot.batch import Answer, BatchWriter, Input, Operation, split_budget_for
 from crm.adapters.hubspot.calls import Calls
-from crm.adapters.hubspot.drafts import Draft, Shape, draft, match_rule, missing_for_create
+from crm.adapters.hubspot.drafts import Draft, Shape, draft, match_rule, missing_for_create, properties_for_create
 from crm.adapters.hubspot.errors import STALE_METADATA, existing_id
 from crm.adapters.hubspot.matches import LookUp
 from crm.adapters.hubspot.outcomes import Sent, outcome_of
@@ -173,10 +173,11 @@ def _without_match(item: Draft, shape: Shape, mode: PushMode) -> Step | RecordOu
 
 
 def _create(item: Draft, shape: Shape) -> Step | RecordOutcome:
-    missing = missing_for_create(item, shape.crm_object)
+    properties = properties_for_create(item, shape.rule)
+    missing = missing_for_create(properties, shape.crm_object)
     if missing is not None:
         return _failed(replace(item, errors=(missing,)))
-    return Step("create", item, Input(item.index, item.properties_for_create))
+    return Step("create", item, Input(item.index, properties))
 
 
 def _update(item: Draft, crm_id: str) -> Step | RecordOutcome:

@@ -1,8 +1,8 @@
 """The place where a pull stopped: an opaque text, checked when it comes back. Pure.
 
 The order is (SystemModstamp, Id). SystemModstamp counts whole seconds and is set before its transaction commits, so a
-record may turn up behind the last one that was given. A drained pull therefore steps back by `FRESH_S` and remembers what
-it gave from there on: what turns up late is still given, and nothing twice.
+record may turn up behind the last one that was given. A drained pull therefore steps back by `FRESH_S` and remembers
+what it gave from there on: what turns up late is still given, and nothing twice.
 """
 
 import base64

@@ -124,7 +124,7 @@ def record_failure(message: SalesforceMessage, morket_field_of: Mapping[str, str
 
 
 def is_gone(message: SalesforceMessage) -> bool:
-    """True when the record itself can no longer be written to; the same codes also speak of records that it refers to."""
+    """True when the record itself can no longer be written to: the same codes also speak of records it refers to."""
     return message.code in GONE_CODES and not set(message.fields) - {"Id", "id"}
 
 

@@ -1,11 +1,11 @@
-"""The sandbox's HubSpot data API, over a socket: batches with trace ids, single objects, lists, properties."""
+"""The sandbox's HubSpot batches, over a socket: trace ids, conflicts, limits, silent failures."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
+from sandbox.callers import HubspotCaller
 from sandbox.remote import RemoteSandbox
 from sandbox.server import SandboxServer
 
@@ -16,37 +16,13 @@ def server() -> Iterator[SandboxServer]:
         yield running
 
 
-class Portal:
-    """A client of the first portal's API."""
-
-    def __init__(self, remote: RemoteSandbox) -> None:
-        self.remote = remote
-        self.hub_id = remote.account_ids("hubspot")[0]
-        self.session = requests.Session()
-        token = remote.tokens("hubspot", self.hub_id)["access_token"]
-        self.session.headers["Authorization"] = f"Bearer {token}"
-
-    def send(self, method: str, path: str, version: str = "2026-09", **more: Any) -> requests.Response:
-        """Send a request below the objects API of one version."""
-        url = f"{self.remote.origin}/hubspot/crm/objects/{version}/{path}"
-        return self.session.request(method, url, timeout=10, **more)
-
-    def batch(self, path: str, inputs: list[dict[str, Any]], **body: Any) -> requests.Response:
-        """Send inputs to a batch endpoint."""
-        return self.send("POST", path, json={"inputs": inputs, **body})
-
-    def stored(self, name: str = "contacts") -> list[dict[str, Any]]:
-        """Return what the sandbox has stored."""
-        return self.remote.records("hubspot", self.hub_id, name)
-
-
 @pytest.fixture
-def portal(server: SandboxServer) -> Iterator[Portal]:
+def portal(server: SandboxServer) -> Iterator[HubspotCaller]:
     remote = RemoteSandbox(server.origin)
     remote.reset()
-    portal = Portal(remote)
-    yield portal
-    portal.session.close()
+    caller = HubspotCaller(remote)
+    yield caller
+    caller.session.close()
 
 
 def traced(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,7 +37,7 @@ def traces(entries: list[dict[str, Any]]) -> list[str]:
     return sorted(trace for entry in entries for trace in entry["context"]["objectWriteTraceId"])
 
 
-def test_with_trace_ids_good_inputs_are_written_beside_bad_ones(portal: Portal) -> None:
+def test_with_trace_ids_good_inputs_are_written_beside_bad_ones(portal: HubspotCaller) -> None:
     """The reply is 207; each bad input is named by its trace id, with a message that lists every bad value."""
     # Given good and bad contacts, all traced
     inputs = traced([contact("a@x.io"), contact("nonsense"), contact("c@x.io", shoe="42", numemployees="51-200")])
@@ -82,7 +58,7 @@ def test_with_trace_ids_good_inputs_are_written_beside_bad_ones(portal: Portal) 
     assert [record["properties"]["email"] for record in portal.stored()] == ["a@x.io"]
 
 
-def test_the_status_of_a_partial_reply_is_a_switch(portal: Portal) -> None:
+def test_the_status_of_a_partial_reply_is_a_switch(portal: HubspotCaller) -> None:
     """Errors can come with the plain status of the operation too."""
     # Given the switch
     portal.remote.switch("hubspot", trace_partial_status=200)
@@ -97,7 +73,9 @@ def test_the_status_of_a_partial_reply_is_a_switch(portal: Portal) -> None:
 
 
 @pytest.mark.parametrize("trace_ids", [[None, None], ["t0", None], ["t0", "t0"]])
-def test_without_unique_trace_ids_one_bad_input_fails_the_batch(portal: Portal, trace_ids: list[str | None]) -> None:
+def test_without_unique_trace_ids_one_bad_input_fails_the_batch(
+    portal: HubspotCaller, trace_ids: list[str | None]
+) -> None:
     """Every input needs a trace id of its own; else nothing is written."""
     # Given a good and a bad contact
     good, bad = ({"objectWriteTraceId": trace_id} if trace_id else {} for trace_id in trace_ids)
@@ -111,7 +89,7 @@ def test_without_unique_trace_ids_one_bad_input_fails_the_batch(portal: Portal, 
     assert portal.stored() == []
 
 
-def test_upsert_by_email_can_stand_or_fall_as_one(portal: Portal) -> None:
+def test_upsert_by_email_can_stand_or_fall_as_one(portal: HubspotCaller) -> None:
     """With the switch, trace ids do not help an upsert by e-mail."""
     # Given the switch
     portal.remote.switch("hubspot", email_partial_upsert=False)
@@ -124,7 +102,7 @@ def test_upsert_by_email_can_stand_or_fall_as_one(portal: Portal) -> None:
     assert portal.stored() == []
 
 
-def test_upsert_says_new_and_compares_emails_without_case(portal: Portal) -> None:
+def test_upsert_says_new_and_compares_emails_without_case(portal: HubspotCaller) -> None:
     """The second time the contact is updated; its e-mail is stored in lower case."""
     # Given a contact
     first = portal.batch("contacts/batch/upsert", [contact("Ada@X.io", firstname="Ada")])
@@ -140,7 +118,7 @@ def test_upsert_says_new_and_compares_emails_without_case(portal: Portal) -> Non
     assert "firstname" not in stored["properties"]
 
 
-def test_results_come_in_another_order(portal: Portal) -> None:
+def test_results_come_in_another_order(portal: HubspotCaller) -> None:
     """Only the trace id ties a result to its input."""
     # Given 100 traced contacts
     inputs = traced([contact(f"p{at}@x.io") for at in range(100)])
@@ -156,7 +134,7 @@ def test_results_come_in_another_order(portal: Portal) -> None:
     }
 
 
-def test_more_than_100_inputs_are_refused(portal: Portal) -> None:
+def test_more_than_100_inputs_are_refused(portal: HubspotCaller) -> None:
     """The limit holds for every batch operation."""
     # Given 101 inputs
     inputs = traced([contact(f"p{at}@x.io") for at in range(101)])
@@ -170,7 +148,7 @@ def test_more_than_100_inputs_are_refused(portal: Portal) -> None:
     assert portal.stored() == []
 
 
-def test_duplicate_ids_in_a_batch_are_refused_and_named(portal: Portal) -> None:
+def test_duplicate_ids_in_a_batch_are_refused_and_named(portal: HubspotCaller) -> None:
     """Letter case does not make two ids of one e-mail."""
     # Given one e-mail twice
     inputs = traced([contact("a@x.io"), contact("A@x.io")])
@@ -184,7 +162,7 @@ def test_duplicate_ids_in_a_batch_are_refused_and_named(portal: Portal) -> None:
     assert response.json()["context"] == {"ids": ["a@x.io"]}
 
 
-def test_creating_a_contact_that_exists_is_a_conflict(portal: Portal) -> None:
+def test_creating_a_contact_that_exists_is_a_conflict(portal: HubspotCaller) -> None:
     """409 with the existing id; in a traced batch an entry of errors."""
     # Given a contact
     existing = portal.send("POST", "contacts", json={"properties": {"email": "a@x.io"}}).json()["id"]
@@ -202,7 +180,7 @@ def test_creating_a_contact_that_exists_is_a_conflict(portal: Portal) -> None:
     assert len(batch.json()["results"]) == 1
 
 
-def test_a_company_domain_is_not_unique(portal: Portal) -> None:
+def test_a_company_domain_is_not_unique(portal: HubspotCaller) -> None:
     """Two companies may share a domain, so it is no key; a property with unique values is one."""
     # Given two companies with one domain
     company = {"properties": {"name": "Initech", "domain": "initech.example"}}
@@ -219,7 +197,7 @@ def test_a_company_domain_is_not_unique(portal: Portal) -> None:
     assert len(portal.stored("companies")) == 3
 
 
-def test_unknown_ids_of_an_update_are_errors_or_silence(portal: Portal) -> None:
+def test_unknown_ids_of_an_update_are_errors_or_silence(portal: HubspotCaller) -> None:
     """By default an OBJECT_NOT_FOUND entry; with the switch they are in no list."""
     # Given a known and an unknown id
     known = portal.send("POST", "contacts", json={"properties": {"email": "a@x.io"}}).json()["id"]
@@ -235,7 +213,7 @@ def test_unknown_ids_of_an_update_are_errors_or_silence(portal: Portal) -> None:
     assert (silent.status_code, "errors" in silent.json(), len(silent.json()["results"])) == (200, False, 1)
 
 
-def test_a_write_can_fail_silently(portal: Portal) -> None:
+def test_a_write_can_fail_silently(portal: HubspotCaller) -> None:
     """2xx with empty lists and nothing written; or a result that is left out although it was written."""
     # Given both switches
     portal.remote.switch("hubspot", silent_failure_next=1)
@@ -249,130 +227,3 @@ def test_a_write_can_fail_silently(portal: Portal) -> None:
     # Then nothing says so
     assert (empty.status_code, empty.json()["results"], stored_after_empty) == (200, [], [])
     assert (dropped.status_code, len(dropped.json()["results"]), len(portal.stored())) == (200, 1, 2)
-
-
-def test_values_are_text_and_checked_by_type(portal: Portal) -> None:
-    """Numbers and booleans come back as text; each type has its rule."""
-    # Given a company and a deal with values of every type
-    company = {"name": "Initech", "numberofemployees": 50, "is_public": True, "industry": "COMPUTER_SOFTWARE"}
-    bad = {"name": "x", "numberofemployees": "many", "industry": "Computer Software", "hs_object_id": "1"}
-
-    # When good and bad ones are created
-    good = portal.send("POST", "companies", json={"properties": company}).json()
-    refused = portal.send("POST", "companies", json={"properties": bad})
-    deal = portal.send("POST", "deals", json={"properties": {"dealname": "D", "closedate": "1795363200000"}}).json()
-
-    # Then values are text, and every fault is told at once
-    values = good["properties"]
-    assert (values["numberofemployees"], values["is_public"]) == ("50", "true")
-    assert values["hs_object_id"] == good["id"]
-    assert deal["properties"]["closedate"] == "2026-11-22T16:00:00.000Z"
-    message = refused.json()["message"]
-    assert [code in message for code in ("INVALID_INTEGER", "INVALID_OPTION", "READ_ONLY_VALUE")] == [True] * 3
-
-
-def test_a_create_needs_what_identifies_it(portal: Portal) -> None:
-    """A contact without e-mail and names, and on dated paths a create without the admin's required properties."""
-    # Given a property that the admin requires
-    portal.remote.switch("hubspot", admin_required_properties=["jobtitle"])
-    body = {"properties": {"email": "a@x.io"}}
-
-    # When contacts are created
-    anonymous = portal.send("POST", "contacts", json={"properties": {"phone": "1"}})
-    new_path = portal.send("POST", "contacts", json=body)
-    old_path = portal.send("POST", "contacts", version="2026-03", json=body)
-
-    # Then the rule of the admin binds the newest path alone
-    assert "REQUIRED_FIELD" in anonymous.json()["message"]
-    assert (new_path.status_code, old_path.status_code) == (400, 201)
-
-
-def test_batch_read_by_email_names_what_is_missing(portal: Portal) -> None:
-    """Unknown properties are left out, empty ones are null, missing ids are one entry of errors."""
-    # Given a contact
-    portal.send("POST", "contacts", json={"properties": {"email": "a@x.io"}})
-
-    # When it and another are read by e-mail
-    inputs = [{"id": "A@x.io"}, {"id": "nobody@x.io"}]
-    response = portal.batch("contacts/batch/read", inputs, idProperty="email", properties=["jobtitle", "shoe"])
-
-    # Then the one comes and the other is named
-    (result,) = response.json()["results"]
-    assert response.status_code == 207
-    assert result["properties"]["jobtitle"] is None
-    assert "shoe" not in result["properties"]
-    assert response.json()["errors"][0]["context"] == {"ids": ["nobody@x.io"]}
-
-
-def test_lists_are_paged_by_id(portal: Portal) -> None:
-    """`paging.next.after` leads through all; the last page has none; archived records are apart."""
-    # Given seven contacts, one archived
-    emails = [f"p{at}@x.io" for at in range(7)]
-    ids = portal.remote.store("hubspot", portal.hub_id, "contacts", [{"email": email} for email in emails])
-    archived = portal.send("DELETE", f"contacts/{ids[2]}")
-
-    # When they are listed three a page
-    pages, after = [], "0"
-    while after:
-        parameters = {"limit": "3", "after": after, "properties": "email,jobtitle"}
-        pages.append(portal.send("GET", "contacts", params=parameters).json())
-        after = pages[-1].get("paging", {}).get("next", {}).get("after", "")
-
-    # Then six come, in the order of their ids
-    listed = [record["id"] for page in pages for record in page["results"]]
-    gone = portal.send("GET", "contacts", params={"archived": "true"}).json()["results"]
-    assert archived.status_code == 204
-    assert listed == [one for one in ids if one != ids[2]]
-    assert [record["id"] for record in gone] == [ids[2]]
-    assert portal.send("GET", f"contacts/{ids[2]}").json()["category"] == "OBJECT_NOT_FOUND"
-
-
-def test_a_lifecycle_stage_moves_forward_only(portal: Portal) -> None:
-    """To go back it must be emptied first."""
-    # Given a customer
-    path = f"contacts/{portal.remote.store('hubspot', portal.hub_id, 'contacts', [{'email': 'a@x.io'}])[0]}"
-
-    # When the stage is set forward, back, emptied, back
-    stages = [
-        portal.send("PATCH", path, json={"properties": {"lifecyclestage": stage}})
-        .json()["properties"]
-        .get("lifecyclestage")
-        for stage in ("customer", "lead", "", "lead")
-    ]
-
-    # Then only the way over the empty value leads back
-    assert stages == ["customer", "customer", None, "lead"]
-
-
-def test_property_metadata_says_what_is_writable(portal: Portal) -> None:
-    """Both path styles answer; options, uniqueness and read-only marks are there."""
-    # Given both URLs of the contact properties
-    base = f"{portal.remote.origin}/hubspot/crm"
-    urls = (f"{base}/properties/2026-09/contacts", f"{base}/v3/properties/0-1")
-
-    # When they are read
-    dated, legacy = (portal.session.get(url, timeout=10).json()["results"] for url in urls)
-
-    # Then they are the same, and tell
-    by_name = {entry["name"]: entry for entry in dated}
-    assert dated == legacy
-    assert by_name["morket_id"]["hasUniqueValue"] is True
-    assert by_name["createdate"]["modificationMetadata"]["readOnlyValue"] is True
-    assert [option["value"] for option in by_name["numemployees"]["options"]][:2] == ["1-5", "5-25"]
-    assert "hs_linkedin_url" in by_name
-
-
-def test_broken_json_and_unknown_urls_are_refused_in_the_vendors_shape(portal: Portal) -> None:
-    """An object with status, message, correlationId and category."""
-    # Given a cut-off body, and a type that does not exist
-    headers = {"Content-Type": "application/json"}
-
-    # When they are sent
-    broken = portal.send("POST", "contacts/batch/create", data='{"inputs": [', headers=headers)
-    unknown_type = portal.send("GET", "shoes")
-    unknown_url = portal.session.get(f"{portal.remote.origin}/hubspot/crm/shoes", timeout=10)
-
-    # Then each is explained
-    assert broken.json()["message"].startswith("Invalid input JSON on line 1, column ")
-    assert unknown_type.json()["message"] == "Unable to infer object type from: shoes"
-    assert (unknown_url.status_code, unknown_url.json()["status"]) == (404, "error")
