@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID, uuid5
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from crm.store.ownership import PartitionId
 from schemas import envelope
 from schemas.command import SYNC_COMMAND, PullCommand, PushCommand
+from schemas.dead_letter import DeadLetterReason
 from schemas.fingerprint import body_hash
 from schemas.problems import explain
 from schemas.topics import EventType, message_key
@@ -18,8 +19,6 @@ from schemas.values import CommandId
 
 #: Namespace of command ids that are derived from where a message stands.
 POSITION_NAMESPACE = UUID("6f3c1a52-9d1e-5a7b-8c44-0d6b7a2f9e10")
-
-DeadLetterReason = Literal["not_json", "no_readable_ids", "too_large", "too_old", "not_a_command"]
 
 _COMMAND_ID: TypeAdapter[str] = TypeAdapter(CommandId)
 _PROBLEMS_SHOWN = 5
@@ -155,7 +154,7 @@ def _command(data: dict[str, Any], key: bytes | None) -> tuple[PushCommand | Pul
         command = SYNC_COMMAND.validate_python(data)
     except ValidationError as error:
         problems = explain(error)
-        shown = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:_PROBLEMS_SHOWN])
+        shown = "; ".join(str(problem) for problem in problems[:_PROBLEMS_SHOWN])
         more = f"; and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
         return None, Refusal("invalid_command", shown + more, problems[0].path if problems else None)
     expected = message_key(command.workspace_id, command.integration)

@@ -195,9 +195,11 @@ def _message(
     topic: str, event_type: EventType, data: SyncResult | PulledRecords, work: Work, now: datetime
 ) -> OutboxMessage:
     key = message_key(work.readable.workspace_id, data.integration or "").encode()
+    # CloudEvents wants one id an event of a source, and a pull sends two events of one sync.
+    event_id = f"{data.sync_id}/records" if event_type is EventType.RECORDS else str(data.sync_id)
     headers, value = envelope.encode(
         event_type,
-        str(data.sync_id),
+        event_id,
         data,
         subject=data.command_id,
         time=now,

@@ -7,6 +7,7 @@ variables and prepares redirects, and none of that may happen to a call that car
 import ipaddress
 import json as json_lib
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,6 +194,8 @@ def _never_connected(problem: requests.RequestException) -> bool:
     if isinstance(problem, requests.ConnectTimeout):
         return True
     reason = getattr(problem.args[0], "reason", None) if problem.args else None
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in getattr(reason, "args", ())):
+        return True
     # urllib3 names the failure of connect() so; a refusal after that is a ProtocolError.
     return type(reason).__name__ in {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}
 

@@ -44,7 +44,7 @@ def run_demo(out: Output, base: Path, *, once: bool) -> int:
     story = Story(out.progress if out.as_json else out.console, out.progress)
     began = time.monotonic()
     story.begin(base.resolve())
-    with _sigterm_as_ctrl_c(), ExitStack() as stopping:
+    with _interruptible(), ExitStack() as stopping:
         with story.starting() as starting:
             stack = stopping.enter_context(running_stack(base, starting))
         told = _tell(story, stack, began)
@@ -114,14 +114,18 @@ def _stay_up(story: Story, stack: Stack) -> None:
 
 
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM runs the same way out as Ctrl-C: children are stopped, then the demo ends."""
+def _interruptible() -> Iterator[None]:
+    """SIGTERM runs the same way out as Ctrl-C: children are stopped, then the demo ends.
+
+    SIGINT is set too: a shell without job control starts programs in the background with it ignored.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

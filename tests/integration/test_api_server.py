@@ -20,7 +20,7 @@ from services.database import alembic
 
 
 def test_every_missing_setting_is_named_at_once(tmp_path: Path) -> None:
-    """An empty environment ends with exit code 1 and the whole list, without a traceback of ours between."""
+    """An empty environment ends with exit code 1 and the whole list."""
     # Given no settings
     needed = ["DATABASE_URL", "CRM_SYNC_MASTER_KEYS", "CRM_SYNC_JWT_SECRET", "INTEGRATION_OAUTH_REDIRECT_BASE"]
     env = environment(free_port(), "unused")
@@ -145,15 +145,11 @@ def test_a_chunked_body_is_bounded_too(database_url: str, tmp_path: Path) -> Non
     with opened(database_url, tmp_path, None) as house:
         connection = http.client.HTTPConnection(urlsplit(house.api.origin).netloc, timeout=30)
         headers = {**house.api.bearer(house.workspace), "Content-Type": "application/json"}
+        headers["Transfer-Encoding"] = "chunked"
+        path = house.path("/hubspot/sync-commands")
         chunks = (b" " * 65_536 for _ in range(40))
         # When
-        connection.request(
-            "POST",
-            house.path("/hubspot/sync-commands"),
-            chunks,
-            {**headers, "Transfer-Encoding": "chunked"},
-            encode_chunked=True,
-        )
+        connection.request("POST", path, chunks, headers, encode_chunked=True)
         reply = connection.getresponse()
         answer = json.loads(reply.read())
         connection.close()

@@ -161,13 +161,24 @@ def test_merging_loses_no_record_and_keeps_the_last_value(rows: list[tuple[str |
     assert sorted([record.index for record in kept] + list(into)) == list(range(len(rows)))
     for record in kept:
         key = record.fields["email"]
-        values = [value for other, value in rows if other == key and value] if key else []
-        assert (record.fields.get("title") or None) == (
-            (values[-1] if values else None) if key else rows[record.index][1] or None
-        )
+        same = [row for row in rows if row[0] == key] if key else [rows[record.index]]
+        values = [value for _key, value in same if value]
+        assert (record.fields.get("title") or None) == (values[-1] if values else None)
 
 
-@pytest.mark.parametrize(("value", "empty"), [(None, True), ("", True), (" \u00a0", True), ([], True), ([" "], True), (0, False), (False, False), (["a"], False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "empty"),
+    [
+        (None, True),
+        ("", True),
+        (" \u00a0", True),
+        ([], True),
+        ([" "], True),
+        (0, False),
+        (False, False),
+        (["a"], False),
+    ],
+)
 def test_zero_and_false_are_values(value: object, *, empty: bool) -> None:
     """Blank is not zero."""
     # When / Then

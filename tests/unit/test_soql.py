@@ -12,6 +12,7 @@ from crm.errors import CommandRefused
 from sandbox.salesforce.catalog import object_type
 from sandbox.salesforce.soql_parser import parse_query
 from sandbox.salesforce.soql_syntax import Comparison
+from sandbox.salesforce.soql_tokens import decode_string, tokenize
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -27,10 +28,13 @@ def where(condition: str) -> Comparison:
 def test_a_literal_holds_exactly_its_text(text: str) -> None:
     """Whatever the value, the query stays one comparison with that value."""
     # When
-    comparison = where(f"LastName = {soql.quote(text)}")
+    query = soql.select("Lead", ["Id"], where=f"LastName = {soql.quote(text)}")
 
     # Then
-    assert (comparison.operator, comparison.value) == ("=", text)
+    names = ["SELECT", "Id", "FROM", "Lead", "WHERE", "LastName", "="]
+    *start, literal, end = tokenize(query)
+    assert [token.text for token in start] == names
+    assert (literal.kind, decode_string(query, literal), end.kind) == ("string", text, "end")
 
 
 @given(ANY_TEXT, ANY_TEXT, ANY_TEXT)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from crm.adapters.hubspot.calls import Calls, json_object, objects_in
 from crm.adapters.hubspot.defaults import facts_of
@@ -65,7 +66,7 @@ class PropertyCatalogue:
 
 
 def _fetch(calls: Calls, crm_object: str) -> dict[str, FieldDescription]:
-    path = f"/crm/properties/{calls.version}/{crm_object}"
+    path = f"/crm/properties/{calls.version}/{quote(crm_object, safe='')}"
     reply = calls.send("GET", path)
     # Wrong object names answer 404, some 400 "Unable to infer object type".
     if reply.status in _NOT_FOUND:

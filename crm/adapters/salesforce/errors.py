@@ -53,7 +53,11 @@ RECORD_ERRORS: Final[Mapping[str, VendorError]] = {
     "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST": VendorError(
         "invalid_option", Category.BAD_DATA, hint="use one of the field's options or map the value to one"
     ),
-    "FIELD_INTEGRITY_EXCEPTION": _BAD_VALUE,
+    "FIELD_INTEGRITY_EXCEPTION": VendorError(
+        "invalid_value",
+        Category.BAD_DATA,
+        hint="correct the value; an org with state and country picklists takes their full names only",
+    ),
     "NUMBER_OUTSIDE_VALID_RANGE": _BAD_VALUE,
     "INVALID_TYPE_ON_FIELD_IN_RECORD": _BAD_VALUE,
     "JSON_PARSER_ERROR": _BAD_VALUE,
