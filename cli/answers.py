@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Engine
-
-from cli.database import opened
+from cli.database import Engine, opened
 from cli.settings import API_URL, DATABASE_URL, ApiAccess, DatabaseAccess, is_set
 from cli.web import ApiClient
 from crm.registry import ADAPTERS

@@ -17,6 +17,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from cli.problems import Unreachable, WrongInput
 from crm.store.engine import create_engine
 
+__all__ = ["Engine", "SchemaVersion", "migrate", "migrations_folder", "opened", "schema_version"]
+
 #: Where the migrations lie, when it is not beside the installed packages (a container image).
 MIGRATIONS = "CRM_SYNC_MIGRATIONS"
 

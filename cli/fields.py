@@ -1,11 +1,9 @@
 """Which Morket fields there are, and which of them a CRM object has a mapping for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
-
-from sqlalchemy import Connection
 
 from cli.database import opened
 from cli.problems import WrongInput
@@ -58,7 +56,7 @@ def known_fields(slug: str, entity: str, workspace_id: UUID) -> KnownFields:
             stored = connections.get(connection, workspace_id, slug)
             settings = stored.settings if stored else {}
             names = {mappings.EVERY_ENTITY, entity.casefold(), adapter.resolve_object(entity, settings).casefold()}
-            own = _own_fields(connection, workspace_id, slug, names)
+            own = _fields_of(mappings.list_of(connection, workspace_id, slug), names)
     mapped = _defaults(adapter, entity, settings) | own
     everywhere = frozenset[str]().union(*(_defaults(_adapter(entry.slug), entity, {}) for entry in ADAPTERS))
     return KnownFields(everywhere | mapped, mapped, adapter.resolve_object(entity, settings))
@@ -72,8 +70,7 @@ def _adapter(slug: str) -> CrmAdapter:
     return entry.factory(AdapterParts(http, None, load(Settings, **_NOT_USED)))
 
 
-def _own_fields(connection: Connection, workspace_id: UUID, slug: str, names: set[str]) -> frozenset[str]:
-    stored = mappings.list_of(connection, workspace_id, slug)
+def _fields_of(stored: Sequence[mappings.StoredMapping], names: set[str]) -> frozenset[str]:
     return frozenset(one.mapping.morket_field for one in stored if one.entity.casefold() in names)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,21 +18,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from cli.problems import Unreachable
+from cli.topic_plan import TopicSpec
 
 #: Longest wait for an answer of the broker to an administrative question, in seconds.
 ADMIN_TIMEOUT_S = 10.0
 #: How long a produced message may take until it is acknowledged, in seconds.
 DELIVERY_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class TopicSpec:
-    """A topic as it should be; `partitions` of an existing topic are left as they are."""
-
-    name: str
-    partitions: int
-    replication: int = 1
-    config: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

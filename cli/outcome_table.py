@@ -1,6 +1,7 @@
 """What became of the records, for people: counts in a table, and one line for each record that needs a look."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -17,9 +18,8 @@ _COLOURS = {"created": "green", "updated": "cyan", "unchanged": "dim", "skipped"
 def counts_table(rows: Iterable[tuple[str, Sequence[SyncResult]]]) -> Table:
     """One line for each label: what became of the records of its results."""
     names = [f"[{_COLOURS[action]}]{action}[/]" for action in ACTIONS]
-    table = Table(
-        "", *names, "records", "calls", box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
-    )
+    look: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "collapse_padding": True}
+    table = Table("", *names, "records", "calls", **look)
     for column in table.columns[1:]:
         column.justify = "right"
     for label, results in rows:

@@ -1,9 +1,9 @@
 """Which topics there must be, and how: pure; `cli.kafka` makes them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from cli.kafka import TopicSpec
 from crm.store.outbox import SHARDS
 from schemas.topics import Topics
 
@@ -12,6 +12,16 @@ DEFAULT_PARTITIONS = 12
 #: Dead letters are looked at by people; a few partitions carry them.
 _FEW: Final = 3
 _DAY_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it should be; `partitions` of an existing topic are left as they are."""
+
+    name: str
+    partitions: int
+    replication: int = 1
+    config: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

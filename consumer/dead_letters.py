@@ -6,10 +6,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from consumer.decode import DeadLetterReason, RawMessage, Unreadable
+from consumer.decode import RawMessage, Unreadable
 from crm.store.group_commit import FinishedCommand
 from crm.store.outbox import MAX_MESSAGE_BYTES, OutboxMessage
 from crm.text import scrub
+from schemas.dead_letter import DeadLetterHeader, DeadLetterReason
 
 #: Reasons that say "this is no command at all"; only they count towards the brake.
 UNDECODABLE: Final[frozenset[DeadLetterReason]] = frozenset({"not_json", "no_readable_ids", "not_a_command"})
@@ -29,20 +30,20 @@ def dead_letter(
     """
     value = message.value or b""
     added = [
-        ("dlq.original.topic", message.partition.topic),
-        ("dlq.original.partition", str(message.partition.partition)),
-        ("dlq.original.offset", str(message.offset)),
-        ("dlq.original.timestamp", message.published_at.isoformat()),
-        ("dlq.original.size", str(len(value))),
-        ("dlq.original.sha256", sha256(value).hexdigest()),
-        ("dlq.consumer.group", group_id),
-        ("dlq.failed-at", now.isoformat()),
-        ("dlq.error.code", unreadable.reason),
-        ("dlq.error.message", unreadable.message[:1000]),
+        (DeadLetterHeader.TOPIC, message.partition.topic),
+        (DeadLetterHeader.PARTITION, str(message.partition.partition)),
+        (DeadLetterHeader.OFFSET, str(message.offset)),
+        (DeadLetterHeader.TIMESTAMP, message.published_at.isoformat()),
+        (DeadLetterHeader.SIZE, str(len(value))),
+        (DeadLetterHeader.SHA256, sha256(value).hexdigest()),
+        (DeadLetterHeader.GROUP, group_id),
+        (DeadLetterHeader.FAILED_AT, now.isoformat()),
+        (DeadLetterHeader.CODE, unreadable.reason),
+        (DeadLetterHeader.MESSAGE, unreadable.message[:1000]),
     ]
     # A header's name is text to PostgreSQL, which knows no NUL; everything else stays as it came.
     kept = [(scrub(name, MAX_HEADER_NAME), content) for name, content in message.headers]
-    headers = [*kept, *((name, text.encode("utf-8", "replace")) for name, text in added)]
+    headers = [*kept, *((name.value, text.encode("utf-8", "replace")) for name, text in added)]
     letter = OutboxMessage(
         topic=topic,
         dedupe_key=f"{message.partition.topic}/{message.partition.partition}/{message.offset}",
@@ -52,7 +53,7 @@ def dead_letter(
         timestamp_ms=message.timestamp_ms,
     )
     if letter.size > MAX_MESSAGE_BYTES:
-        short = [*_small(message), *((name, text.encode("utf-8", "replace")) for name, text in added)]
+        short = [*_small(message), *((name.value, text.encode("utf-8", "replace")) for name, text in added)]
         letter = OutboxMessage(topic, letter.dedupe_key, _key(message), None, short, message.timestamp_ms)
     return FinishedCommand(message.partition, epoch, claim=None, messages=[letter])
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from consumer.decode import Refusal
@@ -12,7 +12,7 @@ from consumer.work import Work
 from crm.model import RecordOutcome
 from crm.store.group_commit import FinishedCommand
 from crm.store.history import as_history
-from crm.store.outbox import OutboxMessage
+from crm.store.outbox import MAX_MESSAGE_BYTES, OutboxMessage
 from crm.sync import Resolved, SyncAttempt
 from crm.text import scrub
 from schemas import envelope
@@ -33,6 +33,10 @@ from schemas.result import (
 from schemas.topics import EventType, Topics, message_key
 
 
+#: Characters that the CRM's texts keep in a result which would be too large with all of them, one after the other.
+SHORTER_TEXTS: Final = (100, 30)
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a command ended: with what its tries brought, or with a refusal of the whole.
@@ -51,7 +55,12 @@ class Ending:
 def finish(work: Work, ending: Ending, topics: Topics, now: datetime) -> FinishedCommand:
     """Everything to store for a finished command."""
     result = build_result(work, ending, now)
-    messages = [_message(topics.results, EventType.RESULT, result, work, now)]
+    message = _message(topics.results, EventType.RESULT, result, work, now)
+    for limit in SHORTER_TEXTS:
+        if message.size > MAX_MESSAGE_BYTES:
+            result = _with_shorter_texts(result, limit)
+            message = _message(topics.results, EventType.RESULT, result, work, now)
+    messages = [message]
     records = _pulled(ending, result)
     if records:
         messages.append(_message(topics.records, EventType.RECORDS, records, work, now))
@@ -150,6 +159,28 @@ def _outcome(outcome: RecordOutcome) -> Outcome:
         errors=list(outcome.errors[:MAX_ERRORS]),
         warnings=list(outcome.warnings[:MAX_WARNINGS]),
     )
+
+
+def _with_shorter_texts(result: SyncResult, limit: int) -> SyncResult:
+    """For texts of many bytes a character (CJK, emoji): every record keeps its outcome, codes and fields."""
+    return result.model_copy(update={"outcomes": [_shorter(outcome, limit) for outcome in result.outcomes]})
+
+
+def _shorter(outcome: Outcome, limit: int) -> Outcome:
+    def cut(text: str | None) -> str | None:
+        return None if text is None else scrub(text, limit)
+
+    errors = [
+        error.model_copy(
+            update={"message": cut(error.message), "crm_field": cut(error.crm_field), "crm_code": cut(error.crm_code)}
+        )
+        for error in outcome.errors
+    ]
+    warnings = [
+        warning.model_copy(update={"message": cut(warning.message), "crm_field": cut(warning.crm_field)})
+        for warning in outcome.warnings
+    ]
+    return outcome.model_copy(update={"errors": errors, "warnings": warnings})
 
 
 def _failure(refusal: Refusal) -> Failure:

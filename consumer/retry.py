@@ -8,6 +8,7 @@ from crm.errors import CrmError, QuotaExhausted, Reauthorize, TryAgain
 #: Seconds before the first retry; doubled each time, up to the cap.
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 60.0
+MOST_DOUBLINGS = 6
 #: How often a command that waits for a person looks whether they came.
 PERSON_DELAY_S = 5.0
 #: How often a used-up quota is tried again.
@@ -66,7 +67,9 @@ def decide(error: CrmError | None, tries: Tries, retry_for_s: float) -> RetryAt 
 
 def backoff_s(tries: int, jitter: float) -> float:
     """Seconds to wait after `tries` tries: 1, 2, 4 … 60, each between half and whole of it by luck."""
-    whole = min(FIRST_DELAY_S * 2 ** max(0, tries - 1), MAX_DELAY_S)
+    # Bounded before it is computed: a command that waits for a person has thousands of tries behind it.
+    doublings = min(max(0, tries - 1), MOST_DOUBLINGS)
+    whole = min(FIRST_DELAY_S * 2**doublings, MAX_DELAY_S)
     return float(whole * (0.5 + jitter / 2))
 
 

@@ -76,7 +76,7 @@ class Reply:
     def json(self) -> Any:
         """The body as JSON; None when it is not JSON."""
         try:
-            return json_lib.loads(self.body)
+            return json_lib.loads(self.body, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             return None
 
@@ -198,6 +198,11 @@ def _never_connected(problem: requests.RequestException) -> bool:
         return True
     # urllib3 names the failure of connect() so; a refusal after that is a ProtocolError.
     return type(reason).__name__ in {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}
+
+
+def _no_constant(name: str) -> None:
+    """Python reads NaN and Infinity, which are no JSON (RFC 8259 section 6) and break every sum."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def _is_ip_literal(host: str) -> bool:

@@ -46,12 +46,16 @@ class Settings(BaseSettings):
     call_timeout_s: float = Field(
         default=30.0, gt=0, le=300, alias="CRM_SYNC_CALL_TIMEOUT_S", description="of one CRM call"
     )
-    connect_timeout_s: float = Field(default=5.0, gt=0, alias="CRM_SYNC_CONNECT_TIMEOUT_S")
-    salesforce_api_version: str = Field(
-        default="v67.0", pattern=r"^v\d{2,3}\.0$", alias="CRM_SYNC_SALESFORCE_API_VERSION"
+    connect_timeout_s: float = Field(
+        default=5.0, gt=0, alias="CRM_SYNC_CONNECT_TIMEOUT_S", description="of its connection"
     )
-    hubspot_api_version: str = Field(default="2026-09", pattern=r"^\d{4}-\d{2}$", alias="CRM_SYNC_HUBSPOT_API_VERSION")
-    log_level: str = Field(default="INFO", alias="CRM_SYNC_LOG_LEVEL")
+    salesforce_api_version: str = Field(
+        default="v67.0", pattern=r"^v\d{2,3}\.0$", alias="CRM_SYNC_SALESFORCE_API_VERSION", description="vNN.0"
+    )
+    hubspot_api_version: str = Field(
+        default="2026-09", pattern=r"^\d{4}-\d{2}$", alias="CRM_SYNC_HUBSPOT_API_VERSION", description="a dated version"
+    )
+    log_level: str = Field(default="INFO", alias="CRM_SYNC_LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("redirect_base")
     @classmethod

@@ -4,10 +4,9 @@ import json
 from typing import Any
 
 import falcon
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from crm.errors import CrmError
+from crm.store.engine import DatabaseUnavailable
 from producer_api import pages
 from producer_api.connect import Callback, Confirmation, Connect, TicketPages
 from producer_api.cookies import Cookies
@@ -29,11 +28,10 @@ def create_app(parts: Parts) -> Any:
     """The application, a WSGI callable (PEP 3333), on these parts."""
     app = falcon.App(middleware=[RequestLog()])
     app.resp_options.secure_cookies_by_default = parts.settings.is_https
-    app.req_options.strip_url_path_trailing_slash = True
     app.set_error_serializer(_never_used)
     _add_routes(app, parts)
     app.add_error_handler(Exception, _on_fault)
-    app.add_error_handler((OperationalError, InterfaceError, PoolTimeout), _on_database_fault)
+    app.add_error_handler(DatabaseUnavailable, _on_database_fault)
     app.add_error_handler(CrmError, _on_crm_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
     app.add_error_handler(Problem, _on_problem)

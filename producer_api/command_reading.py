@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from producer_api.problems import FieldProblem, Problem
 from schemas.command import SYNC_COMMAND, PullCommand, PushCommand
 from schemas.problems import explain
+from schemas.values import CommandId
+
+_COMMAND_ID: TypeAdapter[str] = TypeAdapter(CommandId)
 
 
 def read_command(
@@ -32,6 +35,15 @@ def read_command(
         return SYNC_COMMAND.validate_python(content)
     except ValidationError as problem:
         raise _invalid([FieldProblem(found.path, found.message) for found in explain(problem)]) from None
+
+
+def is_command_id(text: str) -> bool:
+    """Whether `text` can be the id of a command at all."""
+    try:
+        _COMMAND_ID.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _is_same(in_body: object, elsewhere: str) -> bool:

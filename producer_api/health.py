@@ -8,7 +8,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+
+from crm.store.engine import DatabaseUnavailable
 
 
 class Health:
@@ -34,7 +35,7 @@ class Readiness:
         try:
             with self._engine.connect() as connection:
                 found = MigrationContext.configure(connection).get_current_revision()
-        except SQLAlchemyError:
+        except DatabaseUnavailable:
             checks = {"database": "does not answer", "migrations": "unknown"}
         else:
             checks["migrations"] = _compared(found, self._migrations)

@@ -18,6 +18,8 @@ from producer_api.scopes import Scope
 from schemas.values import EntityName, MorketField
 
 CrmField = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")]
+# PostgreSQL cannot store NUL.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=1_000)]
 _ENTITY: TypeAdapter[str] = TypeAdapter(EntityName)
 
 
@@ -30,8 +32,8 @@ class MappingBody(BaseModel):
     crm_field: CrmField
     direction: MappingDirection = "both"
     identifier: bool = False
-    value_map: Annotated[dict[str, str], Field(max_length=500)] = {}
-    default_value: Annotated[str, Field(max_length=1_000)] | None = None
+    value_map: Annotated[dict[Text, Text], Field(max_length=500)] = {}
+    default_value: Text | None = None
 
     def as_mapping(self) -> FieldMapping:
         """The mapping as the inside knows it."""

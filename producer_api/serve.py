@@ -7,11 +7,13 @@ from typing import Any
 
 import structlog
 from gunicorn.app.base import BaseApplication
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine
 
-from crm.store.engine import create_engine
-from producer_api import logs
+from crm import logs
+from crm.settings import SettingsProblem
+from crm.store.engine import DatabaseUnavailable, create_engine
+from crm.vault import MasterKeys
+from producer_api.server_log import ServerLog
 from producer_api.settings import ApiSettings
 from producer_api.wsgi import build
 
@@ -42,10 +44,15 @@ def run(settings: ApiSettings) -> int:
     """Serve until SIGTERM; requests in flight are finished first.
 
     Returns:
-        0 after a stop that was asked for; 1 when PostgreSQL does not answer within `database_wait_s`, or the address
-        cannot be listened on.
+        0 after a stop that was asked for; 1 when the master keys cannot be read, PostgreSQL does not answer within
+        `database_wait_s`, or the address cannot be listened on.
     """
     logs.configure(settings.log_level)
+    try:
+        MasterKeys.parse(settings.master_keys.get_secret_value())
+    except SettingsProblem as problem:
+        print(problem, file=sys.stderr)  # noqa: T201 - for the operator
+        return 1
     engine = create_engine(settings.database_url.get_secret_value(), pool_size=1, application_name="crm-sync-api")
     try:
         reason = wait_for_database(engine, settings.database_wait_s)
@@ -72,12 +79,10 @@ def wait_for_database(engine: Engine, within_s: float, sleep: Callable[[float], 
     deadline = time.monotonic() + within_s
     while True:
         try:
-            with engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-        except OperationalError as problem:
-            reason = str(problem.orig).strip().partition("\n")[0]
-        else:
-            return None
+            with engine.connect():
+                return None
+        except DatabaseUnavailable as problem:
+            reason = str(getattr(problem, "orig", problem)).strip().partition("\n")[0]
         if time.monotonic() >= deadline:
             return reason
         _log.warning("database_not_reachable", reason=reason, left_s=round(deadline - time.monotonic(), 1))
@@ -95,6 +100,9 @@ def _options(settings: ApiSettings) -> dict[str, Any]:
         "keepalive": 5,
         # Its access log would hold the query strings of callbacks; ours is `producer_api.request_log`.
         "accesslog": None,
+        "logger_class": ServerLog,
+        # An authorization code in a callback's query may be long.
+        "limit_request_line": 8190,
         "loglevel": "warning",
         "control_socket_disable": True,
         "when_ready": lambda _server: _log.info("api_ready", host=settings.host, port=settings.port),

@@ -1,5 +1,6 @@
 """The door for sync commands over HTTP: accepted once they are durable, then followed by their id."""
 
+import re
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -10,12 +11,14 @@ from crm.errors import CommandRefused, CrmError
 from crm.store.outbox import MessageTooLarge
 from crm.sync import unsupported
 from producer_api.bodies import json_object
-from producer_api.command_reading import read_command
+from producer_api.command_reading import is_command_id, read_command
 from producer_api.parts import Parts, problem_of
 from producer_api.problems import FieldProblem, Problem
 from producer_api.scopes import Scope
 from schemas.command import PullCommand, PushCommand
 from schemas.failure import COMMAND_FAILURES
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{1,200})?", re.ASCII)
 
 
 class SyncCommands:
@@ -30,13 +33,14 @@ class SyncCommands:
         self._parts.listed(slug)
         command = read_command(json_object(req), workspace, slug, req.get_header("Idempotency-Key"))
         self._check(command)
-        accepted = self._accept(command, req.get_header("traceparent"))
+        accepted = self._accept(command, _traceparent(req))
         address = _address(workspace, slug, accepted.command_id)
+        status = self._parts.commands.status(workspace, accepted.command_id) if accepted.already_known else None
         resp.status = 202
         resp.set_header("Location", address)
         resp.media = {
             "command_id": accepted.command_id,
-            "status": "queued",
+            "status": status.status if status else "queued",
             "already_known": accepted.already_known,
             "links": {"self": address},
         }
@@ -74,7 +78,7 @@ class SyncCommand:
         """How far a command is: `queued`, `running`, `waiting` (for what, until when), or its final status."""
         _, workspace = self._parts.enter(req.get_header("Authorization"), workspace_id, Scope.INTEGRATIONS_READ)
         self._parts.listed(slug)
-        status = self._parts.commands.status(workspace, command_id)
+        status = self._parts.commands.status(workspace, command_id) if is_command_id(command_id) else None
         if status is None:
             detail = "there is no command with this id in this workspace; finished ones are kept for 30 days"
             raise Problem(404, "command_not_found", detail)
@@ -91,6 +95,12 @@ class SyncCommand:
             "sync_id": str(status.sync_id) if status.sync_id else None,
             "links": links,
         }
+
+
+def _traceparent(req: falcon.Request) -> str | None:
+    """The caller's trace context (W3C Trace Context section 3.2), when it is one."""
+    given = req.get_header("traceparent") or ""
+    return given if _TRACEPARENT.fullmatch(given) else None
 
 
 def _unsupported_field(option: str) -> FieldProblem:

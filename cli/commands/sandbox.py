@@ -6,6 +6,7 @@ import signal
 import click
 
 from cli.problems import Unreachable
+from cli.sandbox_settings import settings_lines
 from sandbox.config import SandboxConfig
 from sandbox.server import start
 
@@ -31,12 +32,3 @@ async def _serve(host: str, port: int) -> None:
         click.echo(line)
     await stopping.wait()
     await running.stop()
-
-
-def settings_lines(origin: str, config: SandboxConfig) -> list[str]:
-    """`NAME=value` lines that point the API and the workers to a sandbox."""
-    clients = {"SALESFORCE": config.salesforce_clients[0], "HUBSPOT": config.hubspot_clients[0]}
-    lines = [f"CRM_SANDBOX_ORIGIN={origin}"]
-    for name, client in clients.items():
-        lines += [f"{name}_CLIENT_ID={client.client_id}", f"{name}_CLIENT_SECRET={client.client_secret}"]
-    return lines

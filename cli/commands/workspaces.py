@@ -4,7 +4,6 @@ from uuid import UUID
 
 import click
 from rich.table import Table
-from sqlalchemy.exc import IntegrityError
 
 from cli.database import opened
 from cli.output import Output, takes_output
@@ -26,10 +25,9 @@ def workspaces() -> None:
 def create(out: Output, *, name: str, workspace_id: UUID | None) -> None:
     """Add a workspace and print its id."""
     with opened(load(DatabaseAccess).database_url.get_secret_value()) as engine, engine.begin() as connection:
-        try:
-            made = store.create(connection, name, workspace_id)
-        except IntegrityError:
-            raise WrongInput(f"there is a workspace {workspace_id} already") from None
+        if workspace_id is not None and store.exists(connection, workspace_id):
+            raise WrongInput(f"there is a workspace {workspace_id} already")
+        made = store.create(connection, name, workspace_id)
     out.show(str(made.id))
     out.document({"id": made.id, "name": made.name})
 

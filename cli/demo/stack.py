@@ -12,7 +12,6 @@ from typing import Final
 from uuid import UUID
 
 import cli
-from cli.commands.sandbox import settings_lines
 from cli.database import migrate, opened
 from cli.demo.children import Child, ChildSpec, stop_all
 from cli.embedded import broker, postgres
@@ -21,6 +20,7 @@ from cli.embedded.ports import LOOPBACK, free_port
 from cli.embedded.process import HomeLock
 from cli.kafka import create_topics
 from cli.problems import Unreachable
+from cli.sandbox_settings import settings_lines
 from cli.settings import KafkaAccess
 from cli.topic_plan import TopicChoice, topic_specs
 from cli.web import is_answering

@@ -1,6 +1,7 @@
 """What is true of Salesforce alone: sObject Collections, SOQL look-ups, external ids, its limits and refusals."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +86,38 @@ def test_existing_leads_are_updated_and_new_ones_created_in_order(org: Connected
     # Then only the second was updated
     assert [outcome.action for outcome in result.outcomes] == ["created", "updated", "created"]
     assert sorted(row["LastName"] for row in org.stored("Lead")) == ["N0", "N1", "N2"]
+
+
+def test_long_addresses_take_several_look_ups(org: ConnectedOrg) -> None:
+    """A query travels in the URL, which has a limit: 200 long values are looked up in parts, and all are found."""
+    # Given 200 people whose addresses need escapes and are nearly as long as they may be
+    people = [person(index, email=f"o'neill+{index:03}{'x' * 48}@sub.acme.io") for index in range(200)]
+    org.push("Lead", people)
+    before = len(org.calls())
+
+    # When they are pushed again
+    result = org.push("Lead", people)
+
+    # Then
+    assert {outcome.action for outcome in result.outcomes} == {"unchanged"}
+    assert set(org.calls()[before:]) == {"GET /query"}
+    assert len(org.calls()) - before == 2
+
+
+def test_one_adapter_serves_many_threads(org: ConnectedOrg) -> None:
+    """Pushes of several threads through one adapter do not mix."""
+
+    # When eight threads push 20 people each
+    def push(block: int) -> list[str]:
+        records = [replace(person(block * 20 + index), index=index) for index in range(20)]
+        return [str(outcome.crm_id) for outcome in org.push("Lead", records).outcomes]
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(push, range(8)))
+
+    # Then each outcome names the record of its own address
+    stored = {row["Email"]: row["Id"] for row in org.stored("Lead")}
+    assert ids == [[stored[f"p{block * 20 + index}@acme.io"] for index in range(20)] for block in range(8)]
 
 
 def test_dirty_people_fail_before_sending_with_a_reason_for_a_person(org: ConnectedOrg) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -57,7 +57,8 @@ def token_endpoint(replies: Mapping[str, tuple[int, Any]]) -> Iterator[Salesforc
             length = int(self.headers.get("Content-Length") or 0)
             self.rfile.read(length)
             status, content = replies.get(self.path.rsplit("/", 1)[-1], (404, {}))
-            body = json.dumps(content).encode()
+            origin = f"http://{self.headers['Host']}/salesforce"
+            body = json.dumps(content(origin) if callable(content) else content).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -78,20 +79,24 @@ def token_endpoint(replies: Mapping[str, tuple[int, Any]]) -> Iterator[Salesforc
         thread.join(5)
 
 
-def token_reply(**changes: Any) -> dict[str, Any]:
-    """A sound token reply, with its true signature over what it says after the changes."""
-    reply = {
-        "access_token": "00D!access",
-        "refresh_token": "5Aep861refresh",
-        "id": f"https://login.salesforce.com/id/{ORG_ID}/{USER_ID}",
-        "issued_at": "1795348800000",
-        "instance_url": "https://acme.my.salesforce.com",
-        "scope": "refresh_token api",
-        **changes,
-    }
-    message = f"{reply['id']}{reply['issued_at']}".encode()
-    digest = hmac.digest(CLIENT.client_secret.get_secret_value().encode(), message, "sha256")
-    return {"signature": base64.b64encode(digest).decode(), **reply}
+def token_reply(**changes: Any) -> Callable[[str], dict[str, Any]]:
+    """A sound token reply of an origin, with its true signature over what it says after the changes."""
+
+    def reply_of(origin: str) -> dict[str, Any]:
+        reply = {
+            "access_token": "00D!access",
+            "refresh_token": "5Aep861refresh",
+            "id": f"{origin}/id/{ORG_ID}/{USER_ID}",
+            "issued_at": "1795348800000",
+            "instance_url": "https://acme.my.salesforce.com",
+            "scope": "refresh_token api",
+            **changes,
+        }
+        message = f"{reply['id']}{reply['issued_at']}".encode()
+        digest = hmac.digest(CLIENT.client_secret.get_secret_value().encode(), message, "sha256")
+        return {"signature": base64.b64encode(digest).decode(), **reply}
+
+    return reply_of
 
 
 def exchanged(**replies: tuple[int, Any]) -> OAuthTokens:
@@ -172,7 +177,7 @@ def test_without_rotation_the_old_refresh_token_is_kept(org: ConnectedOrg) -> No
         "http://acme.my.salesforce.com",
         "https://acme.my.salesforce.com.evil.example",
         "https://x.force.com",
-    ],  # fmt: skip
+    ],
 )
 def test_an_instance_url_elsewhere_is_refused(org: ConnectedOrg, url: str) -> None:
     """A token reply cannot send our calls to a stranger."""

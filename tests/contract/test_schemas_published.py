@@ -9,11 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 
-from consumer.decode import DeadLetterReason as ReasonInUse
 from schemas import publish
 from schemas.command import SYNC_COMMAND, PullCommand, PushCommand, PushRecord
 from schemas.connection import ConnectionEvent, CrmAccount
-from schemas.dead_letter import DEAD_LETTER_REASONS
+from schemas.dead_letter import DEAD_LETTER_REASONS, DeadLetterReason
 from schemas.examples import EXAMPLES, PARTIAL_RESULT, PUSH_COMMAND
 from schemas.failure import CATEGORIES, COMMAND_FAILURES, FailureCategory
 from schemas.plan import FieldChange, PlannedRecord, SyncPlan
@@ -207,4 +206,4 @@ def test_every_failure_has_its_words() -> None:
     # Given, When, Then
     assert set(CATEGORIES) == set(FailureCategory)
     assert all(failure.hint for failure in COMMAND_FAILURES.values())
-    assert set(DEAD_LETTER_REASONS) == set(get_args(ReasonInUse))
+    assert set(DEAD_LETTER_REASONS) == set(get_args(DeadLetterReason))

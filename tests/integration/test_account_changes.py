@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_confirmation_is_checked_like_a_ticket(bench: Bench) -> None:
 
     # When its parts are changed, then it is refused
     for changed in ("", "x", f"{name}.", f"{name}.{secret}x", f"{uuid4().hex}.{secret}", secret):
-        refused("confirmation_invalid", lambda changed=changed: bench.authorizer.confirm(changed), AttemptInvalid)
+        refused("confirmation_invalid", partial(bench.authorizer.confirm, changed), AttemptInvalid)
 
     # And after ten minutes it has ended
     bench.clock.ahead = timedelta(minutes=10, seconds=1)

@@ -1,11 +1,19 @@
 """Who may call what, over real sockets: tokens, workspaces, scopes, and addresses that are not served."""
 
+import json
+import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.api_house import House, served_house
+from services.api_house import House, opened, served_house
 
 PULL = {"direction": "pull", "entity": "person"}
 
@@ -95,3 +103,26 @@ def test_unknown_routes_and_methods_are_problems_too(
     # Then
     assert (answer.status, answer.json["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_tokens_of_an_issuer_with_a_key_set_are_checked_with_it(database_url: str, tmp_path: Path) -> None:
+    """With CRM_SYNC_JWT_JWKS_URL the API reads the issuer's keys over HTTP, and HS256 is not accepted any more."""
+    # Given an issuer
+    private = ec.generate_private_key(ec.SECP256R1())
+    public = jwt.get_algorithm_by_name("ES256").to_jwk(private.public_key(), as_dict=True) | {"kid": "k1"}
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [public]}), encoding="utf-8")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as issuer:
+        Thread(target=issuer.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{issuer.server_port}/keys.json"
+        more = {"CRM_SYNC_JWT_JWKS_URL": url, "CRM_SYNC_JWT_SECRET": ""}
+        with opened(database_url, tmp_path, None, **more) as house:
+            claims = {"iss": "morket", "aud": "crm-sync", "sub": "ada", "exp": int(time.time()) + 60, "scope": "admin"}
+            claims["workspace_id"] = str(house.workspace)
+            token = jwt.encode(claims, private, "ES256", headers={"kid": "k1"})
+            # When
+            signed = house.call("GET", headers={"Authorization": f"Bearer {token}"})
+            shared = house.call("GET")
+        issuer.shutdown()
+    # Then
+    assert (signed.status, shared.status) == (200, 401)

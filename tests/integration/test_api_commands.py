@@ -1,5 +1,6 @@
 """The door for commands over real sockets and a real database: accepted once durable, refused with the reason."""
 
+import base64
 import json
 import uuid
 from collections.abc import Iterator
@@ -178,10 +179,25 @@ def test_a_command_that_fits_into_no_message_is_refused(connected: House) -> Non
     assert (answer.status, answer.json["code"]) == (413, "command_too_large")
 
 
-def test_an_unknown_command_is_404(house: House) -> None:
-    """A command that was never seen has no status."""
+@pytest.mark.parametrize("command_id", ["never-seen", "%00", "%ff", "a%2Fb/", "%20", "x" * 129])
+def test_an_unknown_command_is_404(house: House, command_id: str) -> None:
+    """A command that was never seen has no status, whatever stands in its place in the path."""
     # Given an empty workspace
     # When
-    answer = house.call("GET", "/hubspot/sync-commands/never-seen")
+    answer = house.call("GET", f"/hubspot/sync-commands/{command_id}")
     # Then
     assert (answer.status, answer.json["code"]) == (404, "command_not_found")
+
+
+def test_trace_context_travels_along_when_it_is_one(connected: House) -> None:
+    """A W3C traceparent goes with the message; anything else is left out."""
+    # Given
+    good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    # When
+    ids = [send(connected, headers={"traceparent": given}).json["command_id"] for given in (good, "made up")]
+    # Then
+    with connected.engine.connect() as connection:
+        query = text("SELECT headers FROM outbox WHERE dedupe_key = :key")
+        stored = [dict(connection.scalar(query, {"key": f"{connected.workspace}/{one}"})) for one in ids]
+    assert base64.b64decode(stored[0]["traceparent"]).decode() == good
+    assert "traceparent" not in stored[1]

@@ -47,6 +47,7 @@ def test_mappings_tell_defaults_from_the_workspaces_own(house: House) -> None:
         ([{"morket_field": "e mail", "crm_field": "x"}], "overrides[0].morket_field"),
         ([{"morket_field": "email", "crm_field": "x", "direction": "sideways"}], "overrides[0].direction"),
         ([{"morket_field": "email", "crm_field": "x", "write_policy": "fill_if_empty"}], "overrides[0].write_policy"),
+        ([{"morket_field": "email", "crm_field": "x", "default_value": "a\0b"}], "overrides[0].default_value"),
         ([{"morket_field": "email", "crm_field": name} for name in "xy"], "overrides[1].morket_field"),
         (
             [{"morket_field": name, "crm_field": name, "identifier": True} for name in ("email", "phone")],

@@ -3,6 +3,7 @@
 import http.client
 import json
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,37 @@ def test_a_request_is_logged_by_route_and_id_and_without_its_address(database_ur
     assert "secret-query" not in log
     assert "script" not in log
     assert "Bearer" not in log
+
+
+def test_what_is_no_http_is_refused_without_being_logged(database_url: str, tmp_path: Path) -> None:
+    """The server's own log repeats no request line: it may hold a code."""
+    # Given
+    with opened(database_url, tmp_path, None) as house:
+        port = urlsplit(house.api.origin).port or 0
+        # When
+        replies = []
+        for rest in (b" HTTP/9.x", b"x" * 9_000 + b" HTTP/1.1"):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+                raw.sendall(b"GET /cb?code=visibly-fake-code" + rest + b"\r\n\r\n")
+                replies.append(raw.recv(12))
+        log = house.api.log.read_text(encoding="utf-8")
+    # Then
+    assert replies == [b"HTTP/1.1 400", b"HTTP/1.1 414"]
+    assert "Invalid request from ip=127.0.0.1" in log
+    assert "visibly-fake-code" not in log
+
+
+def test_a_wrong_master_key_is_told_at_the_start(database_url: str, tmp_path: Path) -> None:
+    """A key of the wrong length ends the start with exit code 1 and a line that does not show it."""
+    # Given
+    env = environment(free_port(), database_url, CRM_SYNC_MASTER_KEYS="k1:dmlzaWJseSBmYWtl")
+    # When
+    exit_code = launch(env, tmp_path / "log").wait(30)
+    # Then
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert exit_code == 1
+    assert "CRM_SYNC_MASTER_KEYS: key 1" in said
+    assert "dmlzaWJseSBmYWtl" not in said
 
 
 @pytest.mark.parametrize("threads", [1, 4])

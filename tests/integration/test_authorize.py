@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -91,8 +92,8 @@ def test_a_ticket_ends_after_ten_minutes(bench: Bench) -> None:
 
     # Then it is expired, and another one was never valid
     for ask in (bench.authorizer.preview, bench.authorizer.redirect):
-        refused("ticket_expired", lambda ask=ask: ask(ticket.ticket), AttemptInvalid)
-        refused("ticket_invalid", lambda ask=ask: ask("never-made"), AttemptInvalid)
+        refused("ticket_expired", partial(ask, ticket.ticket), AttemptInvalid)
+        refused("ticket_invalid", partial(ask, "never-made"), AttemptInvalid)
 
 
 def test_the_redirect_carries_state_and_pkce(bench: Bench) -> None:
@@ -169,7 +170,7 @@ def test_a_login_host_must_be_the_vendors(bench: Bench) -> None:
     for host in ("https://evil.example", "http://login.salesforce.com", "https://salesforce.com.evil.example"):
         refused(
             "untrusted_host",
-            lambda host=host: authorizer.begin(bench.workspace_id, "salesforce", requested_by="ada", login_host=host),
+            partial(authorizer.begin, bench.workspace_id, "salesforce", requested_by="ada", login_host=host),
             ExchangeFailed,
         )
     free = authorizer.begin(bench.workspace_id, "salesforce", requested_by="ada").ticket

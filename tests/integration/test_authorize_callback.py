@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -97,7 +98,7 @@ def test_a_state_in_another_browser_is_refused(bench: Bench) -> None:
     for cookies in ({}, {mine.cookie_key: ""}, {mine.cookie_key: other.browser_secret}, {other.cookie_key: "x"}):
         refused(
             "wrong_browser",
-            lambda cookies=cookies: authorizer.complete("salesforce", params, cookies.get),
+            partial(authorizer.complete, "salesforce", params, cookies.get),
             AttemptInvalid,
         )
 

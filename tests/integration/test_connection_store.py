@@ -223,8 +223,8 @@ def test_an_event_is_audited_and_queued_with_the_change_or_not_at_all(engine: En
         for number in (1, 2):
             transaction.execute(
                 text(
-                    "INSERT INTO held_commands (connection_id, workspace_id, command_id, encrypted_payload, payload_iv, "
-                    "payload_tag, payload_key_id, reason, first_ready_at) "
+                    "INSERT INTO held_commands (connection_id, workspace_id, command_id, encrypted_payload, "
+                    "payload_iv, payload_tag, payload_key_id, reason, first_ready_at) "
                     "VALUES (:c, :w, :n, 'p', 'i', 't', 'k1', 'reauth_required', now())"
                 ),
                 {"c": connection.id, "w": workspace_id, "n": f"c{number}"},

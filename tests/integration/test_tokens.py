@@ -122,7 +122,7 @@ def test_a_dead_grant_is_said_in_one_event(bench: Bench, crm: Crm) -> None:
 @pytest.mark.parametrize("crm", BOTH)
 @pytest.mark.parametrize("fault", ["500", "html", "empty", "rate_limited", "lost_reply"])
 def test_a_token_endpoint_in_trouble_is_tried_again_later(bench: Bench, crm: Crm, fault: str) -> None:
-    """500, HTML, nothing, a rate limit, a cut connection: wait, with no storm of calls and no judgement on the grant."""
+    """500, HTML, nothing, a rate limit, a cut connection: wait, with no storm of calls, no judgement on the grant."""
     # Given ended tokens and a token endpoint that fails
     bench.connected(crm)
     bench.sandbox.switch(crm, refresh_rotation=False, token_fault=fault, token_fault_next=-1)

@@ -240,6 +240,7 @@ def test_a_reply_that_is_not_json_reads_as_none_and_as_storable_text() -> None:
     # When / Then
     assert reply.json() is None
     assert Reply(200, {}, b"").json() is None
+    assert Reply(200, {}, b'{"a": Infinity}').json() is None
     assert Reply(200, {}, b"[" * 100_000).json() is None
     assert "\x00" not in reply.text()
     assert len(reply.text()) == 300

@@ -1,5 +1,6 @@
 """Values on Salesforce's wire: what each field type takes, and what it says when it does not."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -88,14 +89,15 @@ KINDS = ["string", "int", "double", "boolean", "date", "datetime", "picklist", "
 @given(st.sampled_from(KINDS), st.one_of(st.text(min_size=1), st.integers(), st.floats(allow_nan=False), st.booleans()))
 def test_every_value_is_sent_or_refused(kind: str, value: Any) -> None:
     """No value breaks a push: it fits or it is unfit, and what was sent once is unchanged when it is read back."""
+    # Given
+    known = field(kind)
+
     # When
-    try:
-        sent = to_wire(field(kind), value)
-    except Unfit as unfit:
+    with contextlib.suppress(Unfit):
+        sent = to_wire(known, value)
+
         # Then
-        assert str(unfit)
-    else:
-        assert is_same(field(kind), sent, sent)
+        assert is_same(known, sent, sent)
 
 
 @pytest.mark.parametrize(

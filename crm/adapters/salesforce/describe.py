@@ -51,7 +51,10 @@ class DescribeCache:
             return known
         fields = _describe(org, crm_object)
         with self._lock:
-            self._known[key] = (self._clock(), fields)
+            now = self._clock()
+            # Orgs come and go: what is too old is not kept either.
+            self._known = {other: entry for other, entry in self._known.items() if now - entry[0] < _LIFE_S}
+            self._known[key] = (now, fields)
         return fields
 
     def drop(self, org: Org, crm_object: str) -> None:

@@ -161,7 +161,7 @@ class _Checked:
         if known is None:
             return
         try:
-            self.values[known.name] = to_wire(known, value)
+            self.values[known.name] = to_wire(known, _country_name(known, self._fields, value))
         except Unfit as unfit:
             failure = Failure(
                 code=unfit.code,
@@ -188,6 +188,18 @@ class _Checked:
         field = self._mapped.morket_field_of.get(name)
         self.warnings.append(OutcomeWarning(code=code, field=field, crm_field=name, message=message))
         return None
+
+
+def _country_name(known: FieldDescription, fields: ObjectFields, value: FieldValue) -> FieldValue:
+    """The name of a country that was given as its code, in an org whose countries are a picklist: it takes names only.
+
+    Source: help.salesforce.com, "State and Country/Territory Picklists". States are left alone: their codes repeat.
+    """
+    codes = fields.find(f"{known.name}Code") if known.name.endswith("Country") else None
+    if codes is None or not isinstance(value, str):
+        return value
+    names = {spelling.casefold(): label for code, label in codes.options for spelling in (code, label)}
+    return names.get(value.casefold(), value)
 
 
 def _id_errors(record: CrmRecord) -> tuple[Failure, ...]:

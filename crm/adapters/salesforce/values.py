@@ -52,7 +52,8 @@ def from_wire(field: FieldDescription, value: Any) -> FieldValue:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float):
-        return int(value) if field.kind in _WHOLE or (field.kind != "percent" and value == int(value)) else value
+        # Salesforce writes whole numbers with a point too.
+        return int(value) if float(value).is_integer() else value
     if not isinstance(value, str):
         return None
     text = scrub(value, limit=len(value) + 1)
@@ -193,7 +194,7 @@ def _checked_length(field: FieldDescription, text: str) -> str:
 def _plain(value: FieldValue) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "; ".join(value) if isinstance(value, list) else str(value).strip()
 

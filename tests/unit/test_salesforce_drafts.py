@@ -1,0 +1,64 @@
+"""A record on its way to Salesforce: what an org's own fields make of it."""
+
+import pytest
+
+from crm.adapters.salesforce.describe import ObjectFields
+from crm.adapters.salesforce.drafts import body_for_create, body_for_update, draft, missing_on_create
+from crm.model import CrmRecord, FieldDescription, FieldMapping
+
+
+def fields(*known: FieldDescription) -> ObjectFields:
+    return ObjectFields("Lead", {one.name.lower(): one for one in known})
+
+
+def text(name: str, *, required: bool = False, createable: bool = True, updateable: bool = True) -> FieldDescription:
+    return FieldDescription(
+        name=name, label=name, kind="string", required=required, createable=createable, updateable=updateable
+    )
+
+
+COUNTRY_CODES = FieldDescription(
+    name="CountryCode", label="Country Code", kind="picklist", options=(("DE", "Germany"), ("FR", "France"))
+)
+
+
+@pytest.mark.parametrize(("given", "sent"), [("DE", "Germany"), ("germany", "Germany"), ("Atlantis", "Atlantis")])
+def test_a_country_code_becomes_its_name_where_countries_are_a_picklist(given: str, sent: str) -> None:
+    """Such an org takes names in Country; what it does not know is left for it to refuse."""
+    # When
+    item = draft(
+        CrmRecord({"country": given}),
+        [FieldMapping("country", "Country")],
+        fields(text("Country"), COUNTRY_CODES),
+        None,
+        strict=False,
+    )
+
+    # Then
+    assert item.values == {"Country": sent}
+
+
+def test_without_picklists_a_country_stays_as_it_was_sent() -> None:
+    """Free text is free."""
+    # When
+    item = draft(
+        CrmRecord({"country": "DE"}), [FieldMapping("country", "country")], fields(text("Country")), None, strict=False
+    )
+
+    # Then the org's spelling of the field is used
+    assert item.values == {"Country": "DE"}
+
+
+def test_rights_of_a_field_differ_between_creating_and_updating() -> None:
+    """A field that may only be set once is not sent in an update, and the other way round."""
+    # Given
+    known = fields(text("Once", updateable=False), text("Later", createable=False), text("Both", required=True))
+    mappings = [FieldMapping(name.lower(), name) for name in ("Once", "Later", "Both")]
+
+    # When
+    item = draft(CrmRecord({"once": "1", "later": "2"}), mappings, known, None, strict=False)
+
+    # Then
+    assert (body_for_create(item, known), body_for_update(item, known)) == ({"Once": "1"}, {"Later": "2"})
+    (missing,) = missing_on_create(item, known)
+    assert (missing.code, missing.field, missing.crm_field) == ("required_field_missing", "both", "Both")
