@@ -1,10 +1,10 @@
 """The one file of `cli` that speaks Kafka: topics, producing commands, reading results."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import (
     Consumer,
@@ -48,15 +48,21 @@ def create_topics(bootstrap_servers: str, specs: Sequence[TopicSpec]) -> dict[st
     """
     admin = _admin(bootstrap_servers)
     _metadata(admin, bootstrap_servers)  # a broker that is away is told as such
-    wanted = [
-        NewTopic(
-            spec.name, num_partitions=spec.partitions, replication_factor=spec.replication, config=dict(spec.config)
-        )
-        for spec in specs
-    ]
+    wanted = [NewTopic(one.name, one.partitions, one.replication, config=dict(one.config)) for one in specs]
     # The futures are resolved by the client's own thread: `admin` must live until the last one.
     futures = admin.create_topics(wanted, operation_timeout=ADMIN_TIMEOUT_S, request_timeout=ADMIN_TIMEOUT_S)
-    return {name: _was_created(bootstrap_servers, name, future.result) for name, future in futures.items()}
+    created = {name: _was_created(bootstrap_servers, name, future.result) for name, future in futures.items()}
+    _wait_until_seen(admin, bootstrap_servers, created)
+    return created
+
+
+def _wait_until_seen(admin: AdminClient, bootstrap_servers: str, names: Iterable[str]) -> None:
+    """A broker answers before it shows a new topic to everybody."""
+    deadline = time.monotonic() + ADMIN_TIMEOUT_S
+    while any(name not in _metadata(admin, bootstrap_servers).topics for name in names):
+        if time.monotonic() > deadline:
+            raise Unreachable(f"the broker at {bootstrap_servers} created topics and does not show them; try again")
+        time.sleep(0.05)
 
 
 def _was_created(bootstrap_servers: str, name: str, result: Callable[[], Any]) -> bool:
@@ -230,12 +236,6 @@ class TopicReader:
         """Let the broker go."""
         self._consumer.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
 
 def _read(message: Message) -> ReadMessage:
     pairs: Any = message.headers() or ()  # the client's types are wider than what it returns
@@ -244,10 +244,5 @@ def _read(message: Message) -> ReadMessage:
         value = json.loads(message.value() or b"")
     except ValueError:
         value = None
-    return ReadMessage(
-        str(message.topic()),
-        int(message.partition() or 0),
-        int(message.offset() or 0),
-        headers,
-        value if isinstance(value, dict) else None,
-    )
+    where = (str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
+    return ReadMessage(*where, headers, value if isinstance(value, dict) else None)

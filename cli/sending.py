@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 from cli.kafka import CommandProducer, TopicReader
@@ -79,5 +79,5 @@ class ResultWaiter:
 @contextmanager
 def waiting(access: KafkaAccess) -> Iterator[ResultWaiter]:
     """A waiter at the present end of the results topic."""
-    with TopicReader(access.kafka_bootstrap_servers, [access.topics.results]) as reader:
+    with closing(TopicReader(access.kafka_bootstrap_servers, [access.topics.results])) as reader:
         yield ResultWaiter(reader)

@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Engine
 
 from consumer.ownership import Ownership
 from consumer.results import not_storable
 from consumer.work import Work
-from crm.store.engine import DatabaseUnavailable, DataNotStorable
+from crm.store.engine import DatabaseUnavailable, DataNotStorable, Engine
 from crm.store.group_commit import FinishedCommand, commit_group
 from crm.store.outbox import MessageTooLarge
-from crm.store.ownership import PartitionId
+from crm.store.ownership import Tenure
 from schemas.topics import Topics
 
 log = structlog.get_logger()
 
-#: Most commands of one transaction, so that a statement stays far below its time limit.
+#: Most commands of one transaction, and bytes after which it takes no further one, so that a statement stays far below
+#: its time limit and PostgreSQL's 256 MB for one JSON value: over either it would fail again and again.
 MAX_GROUP = 256
+MAX_GROUP_BYTES = 16_000_000
 RETRY_S = 0.5
 
 
@@ -45,7 +46,7 @@ class Committer:
         topics: Topics,
         clock: Callable[[], datetime],
         *,
-        done: Callable[[Sequence[Finished], frozenset[PartitionId]], None],
+        done: Callable[[Sequence[Finished], frozenset[Tenure]], None],
         crashed: Callable[[], None],
     ) -> None:
         self._engine = engine
@@ -88,16 +89,19 @@ class Committer:
                 return
 
     def _next_group(self) -> list[Finished]:
-        first = self._queue.get()
-        group = [first] if first else []
-        while len(group) < MAX_GROUP:
+        group: list[Finished] = []
+        size = 0
+        entry = self._queue.get()
+        while True:
+            if entry:
+                group.append(entry)
+                size += entry.leaves.size
+            if len(group) >= MAX_GROUP or size >= MAX_GROUP_BYTES:
+                return group
             try:
                 entry = self._queue.get_nowait()
             except queue.Empty:
-                break
-            if entry:
-                group.append(entry)
-        return group
+                return group
 
     def _settle(self, group: Sequence[Finished]) -> None:
         """Store a group; a row that PostgreSQL refuses is found by halving."""
@@ -126,7 +130,7 @@ class Committer:
             owned = self._commit([replaced])
         self._done([replaced], owned)
 
-    def _commit(self, group: Sequence[Finished]) -> frozenset[PartitionId]:
+    def _commit(self, group: Sequence[Finished]) -> frozenset[Tenure]:
         """One transaction, repeated until PostgreSQL answers: a commit whose answer was lost does no harm twice."""
         while True:
             try:
@@ -137,6 +141,6 @@ class Committer:
                 time.sleep(RETRY_S)
                 continue
             for finished in group:
-                if finished.leaves.partition not in owned:
-                    self._ownership.refuse(finished.leaves.partition, finished.leaves.epoch)
+                if finished.leaves.tenure not in owned:
+                    self._ownership.refuse(*finished.leaves.tenure)
             return owned

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import Engine
 
 from consumer.committer import Finished
 from consumer.decode import Refusal
@@ -18,7 +17,7 @@ from consumer.ownership import Ownership
 from consumer.work import Work
 from crm.store import claims
 from crm.store.claims import Claim
-from crm.store.engine import DatabaseUnavailable
+from crm.store.engine import DatabaseUnavailable, Engine
 from crm.store.group_commit import FinishedCommand
 from crm.store.ownership import PartitionId
 

@@ -4,9 +4,8 @@ import threading
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import Connection, Engine
 
-from crm.store.engine import DatabaseUnavailable
+from crm.store.engine import Connection, DatabaseUnavailable, Engine
 
 log = structlog.get_logger()
 

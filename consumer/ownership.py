@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Engine
 
 from crm.errors import LeaseLost
 from crm.store import ownership
-from crm.store.engine import DatabaseUnavailable
+from crm.store.engine import DatabaseUnavailable, Engine
 from crm.store.ownership import PartitionId
 
 log = structlog.get_logger()
@@ -109,7 +108,8 @@ class Ownership:
         """The database said that another epoch is in force."""
         self.forget(partition, epoch)
         with self._lock:
-            self._refused[partition] = epoch
+            # An old flight may be refused after the present epoch was: the newest is what the poll thread must hear of.
+            self._refused[partition] = max(epoch, self._refused.get(partition, epoch))
 
     def pop_refused(self) -> dict[PartitionId, int]:
         """Partitions that were refused since the last call, with the epoch that was refused."""

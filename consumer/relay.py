@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from sqlalchemy import Engine
 
 from consumer.health import HealthServer
 from consumer.housekeeping import Housekeeping
@@ -16,7 +15,7 @@ from consumer.relay_shard import ShardRelay
 from consumer.settings import RelaySettings
 from crm import logs
 from crm.store import outbox_batches
-from crm.store.engine import DatabaseUnavailable, create_engine, wait_for_database
+from crm.store.engine import DatabaseUnavailable, Engine, create_engine, wait_for_database
 from crm.store.outbox import SHARDS
 
 log = structlog.get_logger()

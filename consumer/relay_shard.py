@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from sqlalchemy import Connection, Engine
 
 from consumer.kafka_client import cursor_reader, transactional_producer
 from consumer.relay_cursor import CursorTopicMissing, cursor_record, read_cursor
 from consumer.settings import RelaySettings
 from crm.store import outbox_batches
-from crm.store.engine import DatabaseUnavailable
+from crm.store.engine import Connection, DatabaseUnavailable, Engine
 from crm.store.outbox import OutboxMessage
 from crm.store.outbox_batches import OutboxBatch
 

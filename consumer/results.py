@@ -32,7 +32,6 @@ from schemas.result import (
 )
 from schemas.topics import EventType, Topics, message_key
 
-
 #: Characters that the CRM's texts keep in a result which would be too large with all of them, one after the other.
 SHORTER_TEXTS: Final = (100, 30)
 

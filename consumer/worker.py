@@ -29,7 +29,7 @@ from crm import logs
 from crm.bootstrap import Parts, build, utc_now
 from crm.store import claims
 from crm.store.engine import wait_for_database
-from crm.store.ownership import PartitionId
+from crm.store.ownership import Tenure
 
 log = structlog.get_logger()
 
@@ -83,11 +83,11 @@ def assemble(settings: WorkerSettings, parts: Parts, consumer: Consumer) -> Work
     def settled(work: Work) -> None:
         worker.assignment.finished(work.partition, work.epoch, work.offset)
 
-    def committed(group: Sequence[Finished], owned: frozenset[PartitionId]) -> None:
+    def committed(group: Sequence[Finished], owned: frozenset[Tenure]) -> None:
         for finished in group:
             # What was dropped with its partition is not finished: its offset must never be committed by us.
-            if finished.leaves.partition in owned:
-                worker.assignment.finished(finished.leaves.partition, finished.leaves.epoch, finished.offset)
+            if finished.leaves.tenure in owned:
+                worker.assignment.finished(*finished.leaves.tenure, finished.offset)
             if finished.work:
                 worker.dispatcher.post(Settled(finished.work))
 

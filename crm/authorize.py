@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine
-
 from crm.adapters.contract import CrmAdapter
 from crm.authorization import (
     ATTEMPT_LIFE,
@@ -37,6 +35,7 @@ from crm.errors import CommandRefused, ConfigurationFault, GiveUp
 from crm.registry import Registry
 from crm.settings import Settings
 from crm.store import connections, oauth_states, workspaces
+from crm.store.engine import Engine
 from crm.store.oauth_states import Attempt, NewAttempt
 from crm.text import scrub
 from crm.tokens import utc_now

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine
-
 from crm.registry import Registry, build_registry
 from crm.settings import Settings
-from crm.store.engine import create_engine
+from crm.store.engine import Engine, create_engine
 from crm.sync import SyncRunner
 from crm.tokens import TokenSource
 from crm.vault import MasterKeys, Vault
 from schemas.topics import Topics
+
+#: A refresh's lease must outlive all calls of one refresh (token, introspection, identity) and the waits between.
+REFRESH_LEASE_CALLS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ def build(
     )
     registry = registry or build_registry(settings)
     vault = vault or Vault(MasterKeys.parse(settings.master_keys.get_secret_value()))
-    tokens = TokenSource(engine, vault, registry, topics=settings.topics)
+    tokens = TokenSource(
+        engine, vault, registry, topics=settings.topics, lease_s=REFRESH_LEASE_CALLS * settings.call_timeout_s
+    )
     return Parts(engine, settings.topics, vault, registry, tokens, SyncRunner(engine, registry, tokens))
 
 

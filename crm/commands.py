@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine
-
 from crm.errors import CommandRefused
 from crm.store import claims, history, outbox
+from crm.store.engine import Engine
 from schemas import envelope
 from schemas.command import PullCommand, PushCommand
 from schemas.fingerprint import body_hash

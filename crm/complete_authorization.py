@@ -11,8 +11,6 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
-
 from crm import model
 from crm.authorization import (
     ATTEMPT_LIFE,
@@ -33,6 +31,7 @@ from crm.model import OAuthTokens
 from crm.registry import Registry
 from crm.settings import Settings
 from crm.store import connections, oauth_states
+from crm.store.engine import Connection, Engine
 from crm.store.oauth_states import Attempt, Step
 from crm.vault import Sealed, Vault, token_purpose
 

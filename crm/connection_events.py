@@ -3,12 +3,11 @@
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from crm import model
 from crm.model import ConnectionStatus
 from crm.store import connection_events as audit
 from crm.store import connections, outbox
+from crm.store.engine import Connection
 from crm.store.outbox import OutboxMessage
 from schemas.connection import ConnectionEvent, ConnectionEventName, CrmAccount
 from schemas.envelope import encode

@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine
-
 from crm.authorization import Disconnected
 from crm.authorization_errors import RequestRefused
 from crm.connection_events import announce
@@ -16,6 +14,7 @@ from crm.model import OAuthTokens
 from crm.registry import Registry
 from crm.store import connections, refresh_leases
 from crm.store.connections import StoredTokens
+from crm.store.engine import Engine
 from crm.vault import Vault, token_purpose
 from schemas.topics import Topics
 

@@ -117,8 +117,8 @@ class SyncResult:
     """What an adapter's push gives: one outcome for each record, in the order of the records.
 
     Attributes:
-        interrupted_by: The run-level error that stopped the push (`TryAgain`, `AccessTokenRejected`, ...); the records that it
-            touched are `failed` with `retryable` errors, the others are final.
+        interrupted_by: The run-level error that stopped the push (`TryAgain`, `AccessTokenRejected`, ...); the records that
+            it touched are `failed` with `retryable` errors, the others are final.
     """
 
     outcomes: tuple[RecordOutcome, ...]

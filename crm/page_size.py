@@ -23,7 +23,8 @@ def fit_page(pull: Callable[[int], PulledPage], limit: int) -> PulledPage:
     fitting = count_that_fits(page)
     while fitting < len(page) and limit > 1:
         limit = max(1, fitting)
-        page = replace(pull(limit), has_more=True)
+        smaller = pull(limit)
+        page = replace(smaller, has_more=smaller.has_more or len(smaller) < len(page))
         fitting = count_that_fits(page)
     if fitting < len(page):
         return replace(page, records=tuple(_shortened(record) for record in page.records))

@@ -1,4 +1,4 @@
-"""Settings that both doors share, read once from the environment; all problems are reported at once, by variable name."""
+"""Settings that both doors share, read once from the environment; all problems are reported at once, by name."""
 
 import os
 from pathlib import Path

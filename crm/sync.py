@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from sqlalchemy import Engine
-
 from crm import mapping, matching
 from crm.adapters.contract import CrmAdapter
 from crm.errors import AccessTokenRejected, CommandRefused, NotConnected, ReauthRequired
@@ -27,6 +25,7 @@ from crm.model import (
 from crm.page_size import fit_page
 from crm.registry import Registry
 from crm.store import connections, links, mappings, workspaces
+from crm.store.engine import Engine
 from crm.store.links import RecordLink
 from crm.tokens import TokenSource
 from schemas.command import PullCommand, PushCommand

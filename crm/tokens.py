@@ -12,8 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine
-
 from crm import model
 from crm.connection_events import announce
 from crm.errors import CrmError, NotConnected, ReauthRequired, TryAgain
@@ -21,6 +19,7 @@ from crm.model import OAuthTokens
 from crm.registry import Registry
 from crm.store import connections, refresh_leases
 from crm.store.connections import StoredTokens
+from crm.store.engine import Engine
 from crm.vault import Vault, token_purpose
 from schemas.topics import Topics
 

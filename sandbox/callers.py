@@ -50,8 +50,12 @@ class HubspotCaller:
         self.session.headers["Authorization"] = f"Bearer {token}"
 
     def send(self, method: str, path: str, version: str = "2026-09", **more: Any) -> requests.Response:
-        """Send a request below ``/crm/objects/{version}``; ``more`` is what ``requests`` takes."""
-        url = f"{self.remote.origin}/hubspot/crm/objects/{version}/{path}"
+        """Send a request below ``/crm/objects/{version}`` (legacy: ``/crm/v3/objects``).
+
+        ``more`` is what ``requests`` takes.
+        """
+        base = f"{version}/objects" if version.startswith("v") else f"objects/{version}"
+        url = f"{self.remote.origin}/hubspot/crm/{base}/{path}"
         return self.session.request(method, url, timeout=_TIMEOUT_S, **more)
 
     def batch(self, path: str, inputs: list[dict[str, Any]], **body: Any) -> requests.Response:

@@ -45,6 +45,8 @@ class SandboxConfig:
 
     ``origin`` is what token replies and pages name as the server's own address; by default the address it listens on.
     ``switches`` is laid over the defaults at start and after each reset, in the shape of the control API.
+    ``seed`` settles every random choice: the order of results and the random faults. ``None`` draws one. Tokens, codes
+    and correlation ids are no choices: they are fresh in every run, so that a token of one run never opens another.
     """
 
     salesforce_clients: tuple[OAuthClient, ...] = field(default_factory=_salesforce_clients)
@@ -53,6 +55,7 @@ class SandboxConfig:
     hubspot_portals: tuple[str, ...] = ("Acme Marketing", "Globex Growth")
     origin: str | None = None
     switches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seed: int | None = None
     journal_size: int = 20_000
 
     def client(self, crm: Crm, client_id: str) -> OAuthClient | None:

@@ -12,7 +12,7 @@
 ``POST tokens/{crm}/{account}/expire``         every access token of the account expires now
 ``POST tokens/{crm}/{account}/revoke``         the customer uninstalls the app: every grant of the account ends
 ``GET  journal``                               latest requests, oldest first; ``?since=`` epoch seconds
-``GET  stats``                                 counts by route and status, requests in flight now and at most
+``GET  stats``                                 counts by route and status, requests in flight now and at most, the seed
 ============================================== =====================================================================
 """
 
@@ -60,7 +60,7 @@ async def change_switches(request: web.Request) -> web.Response:
     """``POST switches``; an unknown switch or a wrong value changes nothing."""
     state = state_of(request)
     try:
-        state.switches = state.switches.merged(await read_json_object(request))
+        state.change_switches(await read_json_object(request))
     except ValidationError as error:
         problems = [{"switch": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()]
         raise RefusedError(400, {"problems": problems}) from error
@@ -129,7 +129,8 @@ async def show_journal(request: web.Request) -> web.Response:
 
 async def show_stats(request: web.Request) -> web.Response:
     """``GET stats``."""
-    return web.json_response(state_of(request).journal.stats())
+    state = state_of(request)
+    return web.json_response({"seed": state.seed, **state.journal.stats()})
 
 
 def _crm(request: web.Request) -> Crm:

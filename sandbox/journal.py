@@ -19,6 +19,8 @@ class JournalEntry:
     account: str | None
     records: int | None
     duration_ms: float
+    fault: str | None = None
+    """The switch that spoiled it, such as ``lose_reply_next``; its status is then what the server meant to say."""
 
 
 class Journal:

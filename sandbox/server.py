@@ -17,7 +17,7 @@ from sandbox.journal import JournalEntry
 from sandbox.replies import NotJsonError, RefusedError
 from sandbox.salesforce import routes as salesforce_routes
 from sandbox.salesforce.errors import refuse
-from sandbox.state import JOURNAL_ACCOUNT, JOURNAL_RECORDS, STATE, SandboxState, crm_of, state_of
+from sandbox.state import JOURNAL_ACCOUNT, JOURNAL_FAULT, JOURNAL_RECORDS, STATE, SandboxState, crm_of, state_of
 
 _MOST_BODY_BYTES = 32 * 1024 * 1024
 _MOST_LINE_BYTES = 128 * 1024
@@ -56,6 +56,7 @@ async def _outermost(
             account=request.get(JOURNAL_ACCOUNT),
             records=request.get(JOURNAL_RECORDS),
             duration_ms=round((time.perf_counter() - started) * 1000, 3),
+            fault=request.get(JOURNAL_FAULT),
         )
         journal.ended(entry)
 

@@ -1,6 +1,7 @@
 """What really happened, read back from the outside: the topics, the tables, the CRMs' own records."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -63,8 +64,8 @@ def _read_topics(stack: Stack) -> tuple[list[SyncResult], list[PulledRecords]]:
     topics = stack.kafka.topics
     results: list[SyncResult] = []
     pulled: list[PulledRecords] = []
-    with TopicReader(
-        stack.kafka.kafka_bootstrap_servers, [topics.results, topics.records], from_beginning=True
+    with closing(
+        TopicReader(stack.kafka.kafka_bootstrap_servers, [topics.results, topics.records], from_beginning=True)
     ) as reader:
         for message in reader.to_end():
             kind = message.headers.get("ce_type")

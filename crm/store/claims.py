@@ -86,8 +86,8 @@ UPDATE command_claims SET attempt = attempt + 1,
 
 def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[Claim]:
     """Claim a dispatch round; one answer for each request, in order. (workspace, claim id) must be distinct."""
-    owned = still_owned(connection, {request.partition: request.epoch for request in requests})
-    mine = [request for request in requests if request.partition in owned]
+    owned = still_owned(connection, ((request.partition, request.epoch) for request in requests))
+    mine = [request for request in requests if (request.partition, request.epoch) in owned]
     bound = json.dumps([_as_json(request) for request in mine])
     new = (
         {(row.workspace_id, row.command_id): row for row in connection.execute(_INSERT, {"requests": bound})}
@@ -100,7 +100,7 @@ def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[Clai
     answers = []
     for request in requests:
         key = (request.workspace_id, request.claim_id)
-        if request.partition not in owned:
+        if (request.partition, request.epoch) not in owned:
             answers.append(Claim("not_owner"))
         elif key in new:
             answers.append(Claim("run", 1, new[key].first_ready_at))

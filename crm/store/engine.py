@@ -5,7 +5,16 @@ import time
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Engine, exc
+from sqlalchemy import Connection, Engine, exc
+
+__all__ = [
+    "Connection",
+    "DataNotStorable",
+    "DatabaseUnavailable",
+    "Engine",
+    "create_engine",
+    "wait_for_database",
+]
 
 #: No statement of the service may hold a lock or run longer than this; the hot ones take milliseconds.
 STATEMENT_TIMEOUT_MS = 15_000

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from crm.store.links import RecordLink
 from crm.store.outbox import OutboxMessage, check_size, wake_relays
-from crm.store.ownership import PartitionId, still_owned
+from crm.store.ownership import PartitionId, Tenure, still_owned
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,16 @@ class FinishedCommand:
     history: Mapping[str, Any] | None = None
     links: Sequence[RecordLink] = field(default=())
     messages: Sequence[OutboxMessage] = field(default=())
+
+    @property
+    def tenure(self) -> Tenure:
+        """The partition and the epoch that it was run under."""
+        return self.partition, self.epoch
+
+    @property
+    def size(self) -> int:
+        """Bytes of its messages; history is about as large."""
+        return sum(message.size for message in self.messages)
 
 
 _COMMIT = text("""
@@ -82,18 +92,18 @@ SELECT n FROM moved
 """)
 
 
-def commit_group(connection: Connection, group: Sequence[FinishedCommand]) -> frozenset[PartitionId]:
+def commit_group(connection: Connection, group: Sequence[FinishedCommand]) -> frozenset[Tenure]:
     """Write what a group of commands leaves behind, within the caller's transaction.
 
     Returns:
-        The partitions that are still ours; what came from others was dropped, for their new owners run it again.
+        The tenures that are in force; what came under others was dropped, for the partitions' new owners run it again.
 
     Raises:
         MessageTooLarge: a message over the limit; nothing was written.
         sqlalchemy.exc.DataError: PostgreSQL refuses a row's data; nothing was written.
     """
-    owned = still_owned(connection, {finished.partition: finished.epoch for finished in group})
-    kept = [finished for finished in group if finished.partition in owned]
+    owned = still_owned(connection, (finished.tenure for finished in group))
+    kept = [finished for finished in group if finished.tenure in owned]
     if kept:
         connection.execute(_COMMIT, _bind(kept))
         wake_relays(connection)

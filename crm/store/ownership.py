@@ -4,7 +4,7 @@ Taking a partition raises its epoch. Every write of a worker checks that the epo
 under a share lock: a taker's UPDATE waits for that lock, so each write is wholly before the takeover or is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -17,6 +17,9 @@ class PartitionId:
     topic: str
     partition: int
 
+
+#: A partition under one epoch: what a write stands on.
+Tenure = tuple[PartitionId, int]
 
 _TAKE = text("""
 INSERT INTO partition_owner AS o (topic, partition, epoch, member, lease_until, resume_after)
@@ -59,12 +62,15 @@ def release(connection: Connection, partition: PartitionId, *, epoch: int) -> No
     connection.execute(_RELEASE, {"topic": partition.topic, "partition": partition.partition, "epoch": epoch})
 
 
-def still_owned(connection: Connection, epochs: Mapping[PartitionId, int]) -> frozenset[PartitionId]:
-    """Those of the partitions whose epoch is still ours; held under a share lock until the transaction ends.
+def still_owned(connection: Connection, tenures: Iterable[Tenure]) -> frozenset[Tenure]:
+    """Those of the tenures that are still in force; held under a share lock until the transaction ends.
 
-    Locked in the order of topic and partition, so that two group commits never wait for each other.
+    Locked in the order of topic and partition, so that two group commits never wait for each other. A partition that
+    was taken again may come with both epochs: what an old flight brings must not speak for the new epoch, nor against.
     """
-    return frozenset(partition for partition in sorted(epochs) if _epoch(connection, partition) == epochs[partition])
+    asked = frozenset(tenures)
+    in_force = {(partition, _epoch(connection, partition)) for partition in sorted({one for one, _ in asked})}
+    return asked & in_force
 
 
 def _epoch(connection: Connection, partition: PartitionId) -> int | None:

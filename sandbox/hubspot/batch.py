@@ -199,7 +199,7 @@ def _drop_some(call: Call, reply: Reply) -> None:
 
 def _respond(call: Call, reply: Reply, status: int) -> web.Response:
     if call.switches.shuffle_results:
-        call.state.random.shuffle(reply.results)
+        call.state.choices("order of results").shuffle(reply.results)
     now = wire_datetime(now_ms())
     body: dict[str, Any] = {"status": "COMPLETE", "results": reply.results, "startedAt": now, "completedAt": now}
     if reply.errors:

@@ -24,7 +24,7 @@ from sandbox.replies import NotJsonError, RefusedError
 from sandbox.state import JOURNAL_ACCOUNT, SandboxState, state_of
 from sandbox.switches import HubspotSwitches
 
-VERSIONS = frozenset({"v3", "2026-03", "2026-09"})
+_ASSOCIATIONS_VERSION = "v4"
 WINDOW_S = 10.0
 _RATE_MESSAGE = {
     "TEN_SECONDLY_ROLLING": "You have reached your ten_secondly_rolling limit.",
@@ -95,10 +95,9 @@ def data_call(handler: DataHandler, access: Access, *, is_search: bool = False) 
     async def wrapped(request: web.Request) -> web.StreamResponse:
         state = state_of(request)
         switches = state.switches.hubspot
-        if switches.take("hang_next"):
-            return await faults.hang(request, state)
-        if switches.take("html_503_next"):
-            return faults.html_503(switches)
+        spoiled = await faults.intercepted(request, state, "hubspot")
+        if spoiled is not None:
+            return spoiled
         grant = live_token(request).grant
         portal = state.accounts.portals[grant.approval.account_id]
         request[JOURNAL_ACCOUNT] = grant.approval.account_id
@@ -106,14 +105,14 @@ def data_call(handler: DataHandler, access: Access, *, is_search: bool = False) 
         response = await _admitted(Call(request, state, portal, grant), handler, access, is_search=is_search)
         if not is_search:
             response.headers.update(_rate_headers(switches, portal, grant))
-        return faults.cut(request) if switches.take("lose_reply_next") else response
+        return await faults.delivered(request, state, switches, response)
 
     return wrapped
 
 
 async def _admitted(call: Call, handler: DataHandler, access: Access, *, is_search: bool) -> web.Response:
     try:
-        if call.request.match_info["version"] not in VERSIONS:
+        if call.request.match_info["version"] not in {*call.switches.api_versions, _ASSOCIATIONS_VERSION}:
             raise not_found("Unable to find a resource for this path").refusal()
         if call.request.can_read_body and call.request.content_type != "application/json":
             raise Problem("UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type", status=415).refusal()
@@ -199,6 +198,14 @@ def _check_scope(call: Call, access: Access) -> None:
     if access == "schemas":
         allowed = {f"crm.schemas.{name}.read", f"crm.objects.{name}.read"}
     if not allowed & set(call.grant.approval.scopes):
-        message = "This app hasn't been granted all required scopes to make this call."
-        context = {"requiredGranularScopes": sorted(allowed)}
-        raise Problem("MISSING_SCOPES", message, status=403, context=context).refusal()
+        raise _missing_scopes(call.switches, sorted(allowed))
+
+
+def _missing_scopes(switches: HubspotSwitches, scopes: list[str]) -> RefusedError:
+    message = "This app hasn't been granted all required scopes to make this call."
+    context = {"requiredGranularScopes": scopes}
+    if switches.missing_scopes_in == "context":
+        return Problem("MISSING_SCOPES", message, status=403, context=context).refusal()
+    refusal = Problem("MISSING_SCOPES", message, status=403).refusal()
+    refusal.body["errors"] = [{"message": "One or more of the following scopes are required.", "context": context}]
+    return refusal

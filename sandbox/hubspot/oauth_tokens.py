@@ -13,12 +13,12 @@ from aiohttp import web
 from sandbox.config import OAuthClient
 from sandbox.grants import AccessToken, Approval, Grant
 from sandbox.hubspot.errors import not_found, oauth_problem
-from sandbox.hubspot.gate import VERSIONS, live_token
+from sandbox.hubspot.gate import live_token
 from sandbox.pkce import matches_challenge
 from sandbox.replies import read_form
 from sandbox.state import JOURNAL_ACCOUNT, SandboxState, state_of
 
-_APP_ID = 9_100_001
+APP_ID = 9_100_001
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -38,7 +38,9 @@ async def token(request: web.Request) -> web.Response:
 
 async def _authenticated(request: web.Request) -> tuple[SandboxState, OAuthClient, dict[str, str]]:
     state, version = state_of(request), request.match_info["version"]
-    if version not in {*VERSIONS, "v1"} or (version == "v1" and state.switches.hubspot.oauth_v1_gone):
+    switches = state.switches.hubspot
+    is_served = not switches.oauth_v1_gone if version == "v1" else version in switches.api_versions
+    if not is_served:
         raise not_found("Unable to find a resource for this path").refusal()
     if request.query and version != "v1":
         message = "parameters belong into the request body, not into the query string"
@@ -93,16 +95,17 @@ def token_reply(state: SandboxState, grant: Grant) -> dict[str, Any]:
     """Issue an access token and return the token endpoint's reply."""
     approval, life_s = grant.approval, state.switches.hubspot.access_token_life_s
     access = state.grants["hubspot"].add_access_token(grant, f"C{secrets.token_urlsafe(240)}", life_s)
-    return {
+    reply = {
         "access_token": access.value,
         "refresh_token": grant.refresh_token,
         "expires_in": life_s,
         "token_type": "bearer",
         "token_use": "access_token",
-        "hub_id": int(approval.account_id),
-        "user_id": int(approval.user_id),
-        "scopes": list(approval.scopes),
     }
+    if not state.switches.hubspot.token_reply_extras:
+        return reply
+    extras = {"hub_id": int(approval.account_id), "user_id": int(approval.user_id), "scopes": list(approval.scopes)}
+    return reply | extras
 
 
 async def revoke(request: web.Request) -> web.Response:
@@ -137,7 +140,7 @@ def _introspection(state: SandboxState, presented: str, grant: Grant, access: Ac
         "hub_id": portal.hub_id,
         "user_id": portal.user_id,
         "client_id": grant.approval.client_id,
-        "app_id": _APP_ID,
+        "app_id": APP_ID,
         "user": portal.user_email,
         "hub_domain": portal.domain,
         "scopes": list(grant.approval.scopes),

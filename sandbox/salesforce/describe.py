@@ -1,21 +1,25 @@
 """Describe, global and per object, API versions and limits (REST guide)."""
 
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
 
 from sandbox.salesforce.catalog import OBJECTS
-from sandbox.salesforce.gate import NEWEST_VERSION, OLDEST_VERSION, Call
+from sandbox.salesforce.errors import refuse
+from sandbox.salesforce.gate import OLDEST_VERSION, Call
 from sandbox.salesforce.schema import Field, ObjectType
+from sandbox.state import state_of
 
 _SEASONS = ("Spring", "Summer", "Winter")
 _SPRING_2020_NUMBER = 48  # v48.0 is Spring '20; three releases a year follow
 
 
-async def versions(_request: web.Request) -> web.Response:
+async def versions(request: web.Request) -> web.Response:
     """``GET /services/data``, the one call that needs no session."""
     listed = []
-    for number in range(OLDEST_VERSION, NEWEST_VERSION + 1):
+    for number in range(OLDEST_VERSION, state_of(request).switches.salesforce.newest_version + 1):
         years, season = divmod(number - _SPRING_2020_NUMBER, len(_SEASONS))
         year = 20 + years + (season == len(_SEASONS) - 1)
         listed.append(
@@ -48,10 +52,26 @@ async def describe_global(call: Call) -> web.Response:
 
 
 async def describe(call: Call) -> web.Response:
-    """``GET sobjects/{object}/describe``."""
+    """``GET sobjects/{object}/describe``; 304 without a body when nothing changed since ``If-Modified-Since``.
+
+    REST guide "Get Object Metadata Changes", "Conditional Request Headers"; HTTP dates are whole seconds.
+    """
     kind = call.object_type(call.request.match_info["object"])
+    changed_at = datetime.fromtimestamp(int(call.state.schema_changed_at), UTC)
+    headers = {"Last-Modified": format_datetime(changed_at, usegmt=True)}
+    since, until = call.request.if_modified_since, call.request.if_unmodified_since
+    if since is not None and changed_at <= since:
+        return web.Response(status=304, headers=headers)
+    if until is not None and changed_at > until:
+        raise refuse(412, "PRECONDITION_FAILED", "The metadata has changed since the date in If-Unmodified-Since")
     fields = [_describe_field(entry) for entry in kind.field_list]
-    return web.json_response({**_summary(kind, call.version), "fields": fields})
+    return web.json_response({**_summary(kind, call.version), "fields": fields}, headers=headers)
+
+
+async def basic_information(call: Call) -> web.Response:
+    """``GET sobjects/{object}``: the object's summary and the records that the user looked at last, here none."""
+    kind = call.object_type(call.request.match_info["object"])
+    return web.json_response({"objectDescribe": _summary(kind, call.version), "recentItems": []})
 
 
 def _summary(kind: ObjectType, version: str) -> dict[str, Any]:

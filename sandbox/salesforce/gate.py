@@ -21,7 +21,6 @@ from sandbox.state import JOURNAL_ACCOUNT, SandboxState, state_of
 from sandbox.switches import SalesforceSwitches
 
 OLDEST_VERSION = 50
-NEWEST_VERSION = 68
 MOST_URI_CHARS = 16_384
 _VERSION = re.compile(r"v(\d+)\.0\Z")
 _DATA_SCOPES = frozenset({"api", "full"})
@@ -89,10 +88,9 @@ def data_call(handler: DataHandler) -> faults.Handler:
     async def wrapped(request: web.Request) -> web.StreamResponse:
         state = state_of(request)
         switches = state.switches.salesforce
-        if switches.take("hang_next"):
-            return await faults.hang(request, state)
-        if switches.take("html_503_next"):
-            return faults.html_503(switches)
+        spoiled = await faults.intercepted(request, state, "salesforce")
+        if spoiled is not None:
+            return spoiled
         grant = session_grant(request)
         org = state.accounts.orgs[grant.approval.account_id]
         request[JOURNAL_ACCOUNT] = org.org_id
@@ -103,7 +101,7 @@ def data_call(handler: DataHandler) -> faults.Handler:
         finally:
             org.calls_in_flight -= 1
         response.headers["Sforce-Limit-Info"] = f"api-usage={org.api_calls}/{switches.daily_quota}"
-        return faults.cut(request) if switches.take("lose_reply_next") else response
+        return await faults.delivered(request, state, switches, response)
 
     return wrapped
 
@@ -129,7 +127,7 @@ def _check_request(call: Call) -> None:
     if not _DATA_SCOPES & set(call.grant.approval.scopes):
         raise refuse(403, "INVALID_SESSION_ID", "This session is not valid for use with the REST API")
     match = _VERSION.match(call.version)
-    if match is None or not OLDEST_VERSION <= int(match[1]) <= NEWEST_VERSION:
+    if match is None or not OLDEST_VERSION <= int(match[1]) <= call.switches.newest_version:
         raise refuse(404, "NOT_FOUND", "The requested resource does not exist")
 
 

@@ -6,26 +6,38 @@ from sandbox.faults import oauth_call, token_call
 from sandbox.salesforce import describe, identity, oauth, oauth_tokens, query, single_records, sobject_collections
 from sandbox.salesforce.gate import DataHandler, data_call
 
-_OAUTH = "/salesforce/services/oauth2"
-_DATA = "/salesforce/services/data"
+_MOUNTS = ("/salesforce", "")
+"""Where the API lives: under its own path, and at the origin for clients that keep only the host of a URL."""
 
 
 def routes() -> list[web.RouteDef]:
-    """Return the routes; fixed segments stand before variable ones."""
+    """Return the routes; fixed segments stand before variable ones, and a slash at the end changes nothing."""
+    return [route for mount in _MOUNTS for route in (*_oauth_routes(mount), *_data_routes(mount))]
+
+
+def _oauth_routes(mount: str) -> list[web.RouteDef]:
+    base = f"{mount}/services/oauth2"
     return [
-        web.get(f"{_OAUTH}/authorize", oauth_call(oauth.authorize), allow_head=False),
-        web.post(f"{_OAUTH}/authorize", oauth_call(oauth.decide)),
-        web.post(f"{_OAUTH}/token", token_call(oauth_tokens.token)),
-        web.post(f"{_OAUTH}/revoke", oauth_call(oauth_tokens.revoke)),
-        web.post(f"{_OAUTH}/introspect", oauth_call(oauth_tokens.introspect)),
-        web.get(f"{_OAUTH}/userinfo", oauth_call(identity.userinfo)),
-        web.post(f"{_OAUTH}/userinfo", oauth_call(identity.userinfo)),
-        web.get("/salesforce/id/{org}/{user}", oauth_call(identity.identity)),
-        web.get(_DATA, describe.versions),
-        web.get(f"{_DATA}/", describe.versions),
+        web.get(f"{base}/authorize", oauth_call(oauth.authorize), allow_head=False),
+        web.post(f"{base}/authorize", oauth_call(oauth.decide)),
+        web.post(f"{base}/token", token_call(oauth_tokens.token)),
+        web.post(f"{base}/revoke", oauth_call(oauth_tokens.revoke)),
+        web.post(f"{base}/introspect", oauth_call(oauth_tokens.introspect)),
+        web.get(f"{base}/userinfo", oauth_call(identity.userinfo)),
+        web.post(f"{base}/userinfo", oauth_call(identity.userinfo)),
+        web.get(f"{mount}/id/{{org}}/{{user}}", oauth_call(identity.identity)),
+    ]
+
+
+def _data_routes(mount: str) -> list[web.RouteDef]:
+    base = f"{mount}/services/data"
+    return [
+        web.get(base, describe.versions),
+        web.get(f"{base}/", describe.versions),
         *(
-            web.route(method, f"{_DATA}/{{version}}{path}", data_call(handler))
+            web.route(method, f"{base}/{{version}}{path}{slash}", data_call(handler))
             for method, path, handler in _data_handlers()
+            for slash in ("", "/")
         ),
     ]
 
@@ -35,12 +47,11 @@ def _data_handlers() -> list[tuple[str, str, DataHandler]]:
     by_key = "/sobjects/{object}/{key}/{value:.+}"
     return [
         ("GET", "", describe.resources),
-        ("GET", "/", describe.resources),
         ("GET", "/limits", describe.limits),
         ("GET", "/query", query.query),
-        ("GET", "/query/", query.query),
         ("GET", "/queryAll", query.query_all),
         ("GET", "/query/{locator}", query.next_page),
+        ("GET", "/queryAll/{locator}", query.next_page),
         ("GET", "/sobjects", describe.describe_global),
         ("GET", "/sobjects/{object}/describe", describe.describe),
         ("POST", collections, sobject_collections.create),
@@ -49,6 +60,7 @@ def _data_handlers() -> list[tuple[str, str, DataHandler]]:
         ("PATCH", f"{collections}/{{object}}/{{key}}", sobject_collections.upsert),
         ("POST", f"{collections}/{{object}}", sobject_collections.read),
         ("GET", f"{collections}/{{object}}", sobject_collections.read),
+        ("GET", "/sobjects/{object}", describe.basic_information),
         ("POST", "/sobjects/{object}", single_records.create),
         ("GET", record, single_records.read),
         ("PATCH", record, single_records.update),

@@ -45,7 +45,9 @@ async def update(call: Call) -> web.Response:
     def update_once(kind: ObjectType, raw: dict[str, Any]) -> WriteResult:
         record_id = to_18(str(raw.get("id") or raw.get("Id") or ""))
         if record_id is not None and record_id in seen:
-            return WriteResult(record_id, errors=(RecordError("DUPLICATE_VALUE", f"duplicate id: {record_id}"),))
+            return WriteResult(
+                record_id, errors=(RecordError(call.switches.duplicate_id_code, f"duplicate id: {record_id}"),)
+            )
         seen.add(record_id)
         return writer.update(kind, raw)
 
@@ -86,7 +88,7 @@ def _collection_key(call: Call, kind: ObjectType, name: str) -> Field:
 
 
 def _write(call: Call, body: dict[str, Any], write: Write, *, is_upsert: bool = False) -> web.Response:
-    records = _records(body)
+    records = _records(call, body)
     call.request[JOURNAL_RECORDS] = len(records)
     kinds = _kinds(call, records)
     if call.switches.unknown_field == "call":
@@ -98,7 +100,7 @@ def _write(call: Call, body: dict[str, Any], write: Write, *, is_upsert: bool = 
     return web.json_response([_render(result, is_upsert=is_upsert) for result in results])
 
 
-def _records(body: dict[str, Any]) -> list[dict[str, Any]]:
+def _records(call: Call, body: dict[str, Any]) -> list[dict[str, Any]]:
     unknown = set(body) - {"allOrNone", "records"}
     if unknown:
         raise refuse(400, "JSON_PARSER_ERROR", f'Unrecognized field "{min(unknown)}"')
@@ -110,7 +112,7 @@ def _records(body: dict[str, Any]) -> list[dict[str, Any]]:
     if not records:
         raise refuse(400, "REQUIRED_FIELD_MISSING", "records must not be empty")
     if len(records) > MOST_RECORDS:
-        raise refuse(400, "EXCEEDED_ID_LIMIT", _TOO_MANY.format(MOST_RECORDS))
+        raise refuse(400, call.switches.over_limit_code, _TOO_MANY.format(MOST_RECORDS))
     return records
 
 
@@ -168,7 +170,7 @@ async def delete(call: Call) -> web.Response:
     if not ids:
         raise refuse(400, "MALFORMED_ID", "ids must not be empty")
     if len(ids) > MOST_RECORDS:
-        raise refuse(400, "EXCEEDED_ID_LIMIT", _TOO_MANY.format(MOST_RECORDS))
+        raise refuse(400, call.switches.over_limit_code, _TOO_MANY.format(MOST_RECORDS))
     call.request[JOURNAL_RECORDS] = len(ids)
     writer = call.writer()
     results = [_delete_one(call, writer, given) for given in ids]
@@ -198,7 +200,7 @@ async def read(call: Call) -> web.Response:
     if not isinstance(ids, list) or not isinstance(fields, list) or not ids or not fields:
         raise refuse(400, "JSON_PARSER_ERROR", "ids and fields must be lists that are not empty")
     if len(ids) > most:
-        raise refuse(400, "EXCEEDED_ID_LIMIT", _TOO_MANY.format(most))
+        raise refuse(400, call.switches.over_limit_code, _TOO_MANY.format(most))
     names = [_known_name(kind, str(name)) for name in fields]
     call.request[JOURNAL_RECORDS] = len(ids)
     return web.json_response([_read_one(call, kind, str(given), names) for given in ids])

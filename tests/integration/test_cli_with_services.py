@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,9 @@ def test_published_commands_follow_the_contract(on_broker: KafkaAccess, json_of:
     # When
     target = ("--to", "salesforce", "--entity", "person", "--workspace", workspace, "--map", "E-mail=email")
     sent = json_of("publish", str(path), *target, "--match", "email")
-    with TopicReader(on_broker.kafka_bootstrap_servers, [on_broker.topics.commands], from_beginning=True) as reader:
+    with closing(
+        TopicReader(on_broker.kafka_bootstrap_servers, [on_broker.topics.commands], from_beginning=True)
+    ) as reader:
         messages = list(reader.to_end())
     # Then
     commands = [SYNC_COMMAND.validate_python(message.value) for message in messages]

@@ -1,0 +1,66 @@
+"""What a worker may do in face of a claim that is there already: the judgement as a table."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from crm.store.claims import Claim, ClaimRequest, judge
+from crm.store.ownership import PartitionId
+from services.commands_in import WORKSPACE
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+READY = NOW - timedelta(minutes=3)
+LATER = NOW + timedelta(seconds=20)
+HERE, THERE = PartitionId("commands", 3), PartitionId("commands", 4)
+
+
+def request(**changes: Any) -> ClaimRequest:
+    """A command at commands/3, offset 10, under epoch 5."""
+    values = {"partition": HERE, "offset": 10, "epoch": 5, "body_hash": b"same"} | changes
+    return ClaimRequest(WORKSPACE, "c-1", values["body_hash"], "salesforce", *(values[n] for n in ("partition", "offset", "epoch")))
+
+
+def found(**changes: Any) -> Any:
+    """The row of a claim at commands/3, offset 10, under epoch 4, whose lease is over."""
+    values = {
+        "body_hash": memoryview(b"same"), "state": "running", "attempt": 2, "topic": "commands", "partition": 3,
+        "message_offset": 10, "epoch": 4, "first_ready_at": READY, "bound_until": NOW - timedelta(seconds=1), "now": NOW,
+    }  # fmt: skip
+    return SimpleNamespace(**(values | changes))
+
+
+TAKE_OVER = Claim("run", 3, READY)
+WAIT = Claim("wait", 2, READY, LATER)
+
+
+@pytest.mark.parametrize(
+    ("asked", "row", "verdict"),
+    [
+        pytest.param({}, {"state": "done"}, Claim("done"), id="answered before"),
+        pytest.param({}, {"state": "done", "bound_until": LATER}, Claim("done"), id="answered, lease still runs"),
+        pytest.param({"body_hash": b"other"}, {}, Claim("reused"), id="another body while it runs"),
+        pytest.param({"body_hash": b"other"}, {"state": "done"}, Claim("reused"), id="another body after it was answered"),
+        pytest.param({}, {}, TAKE_OVER, id="former owner's lease is over"),
+        pytest.param({}, {"bound_until": None}, TAKE_OVER, id="nobody owned the partition"),
+        pytest.param({}, {"bound_until": NOW}, TAKE_OVER, id="lease ends this moment"),
+        pytest.param({}, {"bound_until": LATER}, WAIT, id="former owner's lease still runs"),
+        pytest.param({}, {"epoch": 5}, TAKE_OVER, id="our own claim, its answer was lost"),
+        pytest.param({}, {"epoch": 5, "bound_until": LATER}, TAKE_OVER, id="our own retry, under our own lease"),
+        pytest.param(
+            {}, {"epoch": 5, "message_offset": 9, "bound_until": LATER}, Claim("duplicate", 2, READY),
+            id="a second message with the id behind the running one",
+        ),
+        pytest.param({}, {"message_offset": 9, "bound_until": LATER}, WAIT, id="second message, former owner still bound"),
+        pytest.param({}, {"message_offset": 9}, TAKE_OVER, id="second message, the former owner is gone"),
+        pytest.param({"partition": THERE}, {"epoch": 5, "bound_until": LATER}, WAIT, id="runs in another partition"),
+        pytest.param({"partition": THERE}, {"epoch": 5}, TAKE_OVER, id="ran in another partition, lease over"),
+    ],
+)  # fmt: skip
+def test_a_claim_is_judged(asked: dict[str, Any], row: dict[str, Any], verdict: Claim) -> None:
+    """Answered once; run by one at a time; taken over only when the former owner cannot be running it any more."""
+    # Given a request and the claim that it met
+    wanted, there = request(**asked), found(**row)
+    # When, Then
+    assert judge(wanted, there) == verdict
