@@ -7,9 +7,8 @@ import falcon
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine
 
-from crm.store.engine import DatabaseUnavailable
+from crm.store.engine import DatabaseUnavailable, Engine
 
 
 class Health:

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Engine
-
 from crm.authorize import Authorizer
 from crm.commands import CommandDoor
 from crm.errors import CrmError
 from crm.registry import ListedAdapter, Registry
 from crm.store import workspaces
+from crm.store.engine import Engine
 from crm.sync import SyncRunner
 from producer_api.access import Caller, TokenCheck
 from producer_api.problems import Problem, workspace_not_found

@@ -7,11 +7,10 @@ from typing import Any
 
 import structlog
 from gunicorn.app.base import BaseApplication
-from sqlalchemy import Engine
 
 from crm import logs
 from crm.settings import SettingsProblem
-from crm.store.engine import DatabaseUnavailable, create_engine
+from crm.store.engine import DatabaseUnavailable, Engine, create_engine
 from crm.vault import MasterKeys
 from producer_api.server_log import ServerLog
 from producer_api.settings import ApiSettings

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import falcon
 
-from crm.errors import CommandRefused, CrmError
+from crm.errors import CommandRefused, CrmError, ReauthRequired
 from crm.store.outbox import MessageTooLarge
 from crm.sync import unsupported
 from producer_api.bodies import json_object
@@ -54,6 +54,8 @@ class SyncCommands:
             raise Problem(422, "not_supported_yet", detail, fields=fields)
         try:
             self._parts.runner.resolve(command)
+        except ReauthRequired:
+            return  # accepted: it waits until a person has reconnected, or until it expires
         except CrmError as refusal:
             if self._parts.commands.status(command.workspace_id, command.command_id or "") is None:
                 raise _with_hint(refusal) from None

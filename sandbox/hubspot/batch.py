@@ -16,8 +16,9 @@ from sandbox.hubspot.inputs import read_associations, read_properties
 from sandbox.hubspot.rendering import render_written
 from sandbox.hubspot.schema import ObjectType
 from sandbox.hubspot.store import now_ms, wire_datetime
+from sandbox.hubspot.values import NotScalarError
 from sandbox.hubspot.writing import Written
-from sandbox.replies import read_json_object
+from sandbox.replies import RefusedError, read_json_object
 from sandbox.state import JOURNAL_RECORDS
 
 MOST_INPUTS = 100
@@ -58,11 +59,11 @@ async def create(call: Call) -> web.Response:
     """``POST .../batch/create`` answers 201."""
     inputs, _ = await read_inputs(call)
     if not _are_traced(inputs):
-        _check_distinct_values(call.kind, inputs)
+        _check_distinct_values(call, inputs)
     writer = call.writer()
 
     def write(one: dict[str, Any]) -> Written | Problem:
-        return writer.create(read_properties(one), read_associations(one))
+        return writer.create(read_properties(one, call.switches), read_associations(one))
 
     return _write(call, inputs, write, status=201)
 
@@ -77,7 +78,7 @@ async def update(call: Call) -> web.Response:
 
     def write(one: dict[str, Any]) -> Written | Problem:
         record = writer.locate(str(one["id"]), one.get("idProperty"))
-        return record if isinstance(record, Problem) else writer.update(record, read_properties(one))
+        return record if isinstance(record, Problem) else writer.update(record, read_properties(one, call.switches))
 
     return _write(call, inputs, write, status=200, honours_traces=call.switches.trace_partial_update)
 
@@ -95,8 +96,11 @@ async def upsert(call: Call) -> web.Response:
         id_property = one.get("idProperty")
         if id_property is None or id_property == "hs_object_id":
             record = writer.locate(str(one["id"]), None)
-            return record if isinstance(record, Problem) else writer.update(record, read_properties(one))
-        return writer.upsert(id_property, str(one["id"]), read_properties(one))
+            return record if isinstance(record, Problem) else writer.update(record, read_properties(one, call.switches))
+        properties = read_properties(one, call.switches)
+        if id_property == "email" and "email" not in properties and call.switches.email_upsert_needs_email:
+            return validation("Partial upsert is not supported with email; set the email property too")
+        return writer.upsert(id_property, str(one["id"]), properties)
 
     honours = call.switches.email_partial_upsert or not is_by_email
     return _write(call, inputs, write, status=200, honours_traces=honours, is_upsert=True)
@@ -134,11 +138,11 @@ def _check_distinct(inputs: list[dict[str, Any]]) -> None:
         raise validation(message, ids=repeated).refusal()
 
 
-def _check_distinct_values(kind: ObjectType, inputs: list[dict[str, Any]]) -> None:
+def _check_distinct_values(call: Call, inputs: list[dict[str, Any]]) -> None:
     """Refuse a create without trace ids whose own inputs clash: none of them could be named as the existing one."""
-    for name in kind.properties:
-        if kind.is_key(name):
-            given = (str(read_properties(one).get(name) or "").strip().casefold() for one in inputs)
+    for name in call.kind.properties:
+        if call.kind.is_key(name):
+            given = (str(read_properties(one, call.switches).get(name) or "").strip().casefold() for one in inputs)
             repeated = [value for value, count in Counter(given).items() if value and count > 1]
             if repeated:
                 message = f"Duplicate values for unique property {name} found in batch input: [{', '.join(repeated)}]"
@@ -165,7 +169,11 @@ def _write(
     is_partial = honours_traces and _are_traced(inputs)
     reply = Reply()
     for one, trace_id in zip(inputs, traces, strict=True):
-        written = write(one)
+        try:
+            written = write(one)
+        except (RefusedError, NotScalarError):  # the body cannot be read: nothing of the call may stay
+            call.portal.roll_back()
+            raise
         if isinstance(written, Problem):
             _fail(call, reply, written, trace_id if is_partial else None)
             continue

@@ -9,10 +9,9 @@ from sandbox.hubspot.rendering import property_value
 from sandbox.hubspot.schema import ObjectType, Property
 from sandbox.hubspot.store import HubspotRecord
 from sandbox.hubspot.values import InvalidValueError, instant_ms
+from sandbox.switches import HubspotSwitches
 
-MOST_GROUPS = 5
 MOST_FILTERS_A_GROUP = 6
-MOST_FILTERS = 18
 ONE_VALUE = frozenset({"EQ", "NEQ", "LT", "LTE", "GT", "GTE", "CONTAINS_TOKEN", "NOT_CONTAINS_TOKEN"})
 MANY_VALUES = frozenset({"IN", "NOT_IN"})
 NO_VALUE = frozenset({"HAS_PROPERTY", "NOT_HAS_PROPERTY"})
@@ -29,7 +28,7 @@ class Filter:
     values: tuple[str, ...] = ()
 
 
-def read_groups(kind: ObjectType, raw: Any) -> list[list[Filter]]:
+def read_groups(kind: ObjectType, raw: Any, switches: HubspotSwitches) -> list[list[Filter]]:
     """Read ``filterGroups``: filters inside a group are joined by AND, the groups by OR.
 
     Raises:
@@ -40,9 +39,13 @@ def read_groups(kind: ObjectType, raw: Any) -> list[list[Filter]]:
     if not isinstance(raw, list) or not all(isinstance(group, dict) for group in raw):
         raise vague_problem()
     groups = [[_read_filter(kind, one) for one in group.get("filters") or ()] for group in raw]
-    counts = [len(group) for group in groups]
-    if len(groups) > MOST_GROUPS or sum(counts) > MOST_FILTERS or max(counts, default=0) > MOST_FILTERS_A_GROUP:
-        message = f"At most {MOST_GROUPS} filterGroups, {MOST_FILTERS_A_GROUP} filters each, {MOST_FILTERS} in all"
+    counts, most_groups, most = (
+        [len(group) for group in groups],
+        switches.search_most_groups,
+        switches.search_most_filters,
+    )
+    if len(groups) > most_groups or sum(counts) > most or max(counts, default=0) > MOST_FILTERS_A_GROUP:
+        message = f"At most {most_groups} filterGroups, {MOST_FILTERS_A_GROUP} filters each, {most} in all"
         raise validation(message).refusal()
     return [group for group in groups if group]
 

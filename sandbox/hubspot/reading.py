@@ -4,6 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.hubspot.associations import with_associations
 from sandbox.hubspot.batch import read_inputs, respond_read
 from sandbox.hubspot.errors import Problem, validation
 from sandbox.hubspot.gate import Call
@@ -12,6 +13,7 @@ from sandbox.state import JOURNAL_RECORDS
 
 DEFAULT_LIMIT = 10
 MOST_LISTED = 100
+_NO_HISTORY = "propertiesWithHistory is not simulated here: ask for properties"
 
 
 async def batch_read(call: Call) -> web.Response:
@@ -19,7 +21,7 @@ async def batch_read(call: Call) -> web.Response:
     inputs, body = await read_inputs(call, "idProperty", "properties", "propertiesWithHistory")
     kind, id_property = call.kind, body.get("idProperty")
     if body.get("propertiesWithHistory"):
-        raise validation("propertiesWithHistory is not simulated here").refusal()
+        raise validation(_NO_HISTORY).refusal()
     if id_property is not None and id_property != "hs_object_id" and not kind.is_key(str(id_property)):
         message = f"Unable to perform read by non-unique {kind.type_id} property {id_property}"
         raise validation(message).refusal()
@@ -42,12 +44,20 @@ def asked_properties(request: web.Request) -> list[str]:
     return [name for part in request.query.getall("properties", []) for name in part.split(",") if name]
 
 
+def refuse_history(call: Call) -> None:
+    """Refuse a query that asks for the history of values, which is not kept.
+
+    Raises:
+        RefusedError: 400.
+    """
+    if any(call.request.query.getall("propertiesWithHistory", [])):
+        raise validation(_NO_HISTORY).refusal()
+
+
 async def list_records(call: Call) -> web.Response:
-    """``GET .../{type}?limit=&after=&properties=&archived=``: ordered by id, 100 a page at most."""
+    """``GET .../{type}?limit=&after=&properties=&associations=&archived=``: ordered by id, 100 a page at most."""
     query, kind = call.request.query, call.kind
-    for unbuilt in ("propertiesWithHistory", "associations"):
-        if query.get(unbuilt):
-            raise validation(f"{unbuilt} is not simulated here").refusal()
+    refuse_history(call)
     limit = _whole(query.get("limit", str(DEFAULT_LIMIT)), "limit")
     after = _whole(query.get("after", "0"), "after")
     if not 1 <= limit <= MOST_LISTED:
@@ -61,7 +71,8 @@ async def list_records(call: Call) -> web.Response:
     page = [call.portal.objects[kind.name][str(number)] for number in ids[:limit]]
     call.request[JOURNAL_RECORDS] = len(page)
     wanted = asked_properties(call.request)
-    body: dict[str, Any] = {"results": [render(kind, record, wanted) for record in page]}
+    rendered = [render(kind, record, wanted) for record in page]
+    body: dict[str, Any] = {"results": with_associations(call, kind, page, rendered)}
     if len(ids) > limit:
         last = page[-1].id
         link = (

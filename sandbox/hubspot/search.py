@@ -39,7 +39,7 @@ async def search(call: Call) -> web.Response:
         raise vague_problem()
     body = await read_json_object(call.request)
     kind = call.kind
-    groups = read_groups(kind, body.get("filterGroups"))
+    groups = read_groups(kind, body.get("filterGroups"), call.switches)
     limit, after = _paging(body)
     query, sort = _query(body), _sort(kind, body.get("sorts"))
     rows = [

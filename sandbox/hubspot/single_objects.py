@@ -2,10 +2,11 @@
 
 from aiohttp import web
 
+from sandbox.hubspot.associations import with_associations
 from sandbox.hubspot.errors import Problem, validation
 from sandbox.hubspot.gate import Call
 from sandbox.hubspot.inputs import read_associations, read_properties
-from sandbox.hubspot.reading import asked_properties
+from sandbox.hubspot.reading import asked_properties, refuse_history
 from sandbox.hubspot.rendering import render, render_written
 from sandbox.hubspot.store import HubspotRecord
 from sandbox.hubspot.writing import Written
@@ -16,21 +17,23 @@ from sandbox.state import JOURNAL_RECORDS
 async def create(call: Call) -> web.Response:
     """``POST .../{type}`` answers 201; an e-mail that exists answers 409."""
     body = await read_json_object(call.request)
-    written = call.writer().create(read_properties(body), read_associations(body))
+    written = call.writer().create(read_properties(body, call.switches), read_associations(body))
     return _answer(call, written, 201)
 
 
 async def read(call: Call) -> web.Response:
-    """``GET .../{type}/{id}[?idProperty=]``."""
-    record = _located(call)
-    return web.json_response(render(call.kind, record, asked_properties(call.request)))
+    """``GET .../{type}/{id}[?idProperty=][?associations=]``."""
+    refuse_history(call)
+    kind, record = call.kind, _located(call)
+    rendered = [render(kind, record, asked_properties(call.request))]
+    return web.json_response(with_associations(call, kind, [record], rendered)[0])
 
 
 async def update(call: Call) -> web.Response:
     """``PATCH .../{type}/{id}[?idProperty=]`` answers 200."""
     body = await read_json_object(call.request)
     record = _located(call)
-    return _answer(call, call.writer().update(record, read_properties(body)), 200)
+    return _answer(call, call.writer().update(record, read_properties(body, call.switches)), 200)
 
 
 async def archive(call: Call) -> web.Response:

@@ -4,7 +4,6 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from sandbox.hubspot.catalog import OBJECTS, object_type
 
@@ -26,6 +25,15 @@ def now_ms() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """One association as its creation gave it; ``type_id`` is directed, from the record that has it."""
+
+    to_type: str
+    to_id: str
+    type_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class HubspotRecord:
     """One state of a record; absent properties are empty. ``settled`` is the state before, for a search that lags."""
 
@@ -34,7 +42,7 @@ class HubspotRecord:
     created_ms: int
     updated_ms: int
     is_archived: bool = False
-    associations: tuple[dict[str, Any], ...] = ()
+    associations: tuple[Link, ...] = ()
     settled: "HubspotRecord | None" = None
 
 

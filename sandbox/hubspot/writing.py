@@ -1,12 +1,13 @@
 """Writing one record of a portal: create, update, upsert, archive. Shared by batch and single endpoints."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox.hubspot.catalog import LIFECYCLE_STAGES
 from sandbox.hubspot.errors import Problem, PropertyFault, invalid_values, not_found, validation
+from sandbox.hubspot.links import read_links
 from sandbox.hubspot.schema import ObjectType
 from sandbox.hubspot.store import HubspotRecord, Portal, now_ms
 from sandbox.hubspot.values import normalize
@@ -34,8 +35,8 @@ class Writer:
     switches: HubspotSwitches
     version: str
 
-    def create(self, raw: Mapping[str, Any], associations: tuple[dict[str, Any], ...] = ()) -> Written | Problem:
-        """Create a record."""
+    def create(self, raw: Mapping[str, Any], associations: Sequence[dict[str, Any]] = ()) -> Written | Problem:
+        """Create a record, associated with others."""
         values, faults = normalize(self.kind, raw)
         faults += self._missing(values)
         if faults:
@@ -43,8 +44,11 @@ class Writer:
         clash = self._clash(values, None)
         if clash is not None:
             return clash
+        links = read_links(self.portal, self.kind, associations)
+        if isinstance(links, Problem):
+            return links
         now = now_ms()
-        record = HubspotRecord(self.portal.next_id(), _filled(values), now, now, associations=associations)
+        record = HubspotRecord(self.portal.next_id(), _filled(values), now, now, associations=links)
         return Written(self._store(record), is_new=True)
 
     def update(self, record: HubspotRecord, raw: Mapping[str, Any]) -> Written | Problem:
@@ -98,7 +102,7 @@ class Writer:
         is_dated = _DATED.match(self.version) is not None and self.version >= _FIRST_WITH_ADMIN_RULES
         required = self.switches.admin_required_properties if is_dated else []
         return [
-            PropertyFault(name, "REQUIRED_FIELD", f"{name} is required by a rule of this account")
+            PropertyFault(name, self.switches.admin_rule_error, f"{name} is required by a rule of this account")
             for name in required
             if name in self.kind.properties and not values.get(name)
         ]

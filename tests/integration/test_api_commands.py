@@ -103,6 +103,20 @@ def test_a_retry_is_accepted_after_the_crm_was_disconnected(connected: House) ->
     assert new.json["hint"]
 
 
+def test_a_command_for_a_connection_that_must_be_reconnected_is_accepted(connected: House) -> None:
+    """A dead grant refuses no command at the door: it waits for the person, as one from Kafka does."""
+    # Given
+    with connected.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE integrations SET status = 'reauth_required' WHERE workspace_id = :id"),
+            {"id": connected.workspace},
+        )
+    # When
+    answer = send(connected)
+    # Then
+    assert (answer.status, answer.json["status"]) == (202, "queued"), answer.text
+
+
 @pytest.mark.parametrize(
     ("slug", "body", "status", "code"),
     [
