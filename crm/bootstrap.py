@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from crm.quota import QuotaGuard
 from crm.registry import Registry, build_registry
 from crm.settings import Settings
 from crm.store.engine import Engine, create_engine
@@ -49,7 +50,14 @@ def build(
     tokens = TokenSource(
         engine, vault, registry, topics=settings.topics, lease_s=REFRESH_LEASE_CALLS * settings.call_timeout_s
     )
-    return Parts(engine, settings.topics, vault, registry, tokens, SyncRunner(engine, registry, tokens))
+    return Parts(
+        engine,
+        settings.topics,
+        vault,
+        registry,
+        tokens,
+        SyncRunner(engine, registry, tokens, QuotaGuard(settings.quota_share)),
+    )
 
 
 def utc_now() -> datetime:

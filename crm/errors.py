@@ -18,8 +18,8 @@
     ├── LeaseLost                this worker may not send for the partition any more: drop the work, say nothing
     └── VaultError               stored tokens cannot be decrypted
 
-Every error has two texts: `public` is safe to publish, `str(error)` is for the log. Neither ever holds a token, a secret
-or a body of a token call.
+Every error has two texts: `public` is safe to publish, `str(error)` is for the log. Neither ever holds a token, a
+secret or a body of a token call.
 """
 
 

@@ -7,6 +7,8 @@ from crm.matching import is_empty, kind_of, normalise
 from crm.model import CrmRecord, FieldMapping
 from crm.names import join_full_name, split_full_name
 from crm.text import is_storable
+from crm.write_policy import effective
+from schemas.command import WritePolicy
 from schemas.failure import FailureCategory
 from schemas.result import Failure, OutcomeWarning
 from schemas.values import FieldValue
@@ -24,6 +26,7 @@ class MappedRecord:
         clear: CRM fields to empty.
         morket_field_of: CRM field -> the Morket field that it came from.
         errors: Why the record cannot be sent; empty when it can.
+        policies: CRM field -> write policy, for every field in `values` and `clear`.
     """
 
     index: int
@@ -35,6 +38,7 @@ class MappedRecord:
     errors: tuple[Failure, ...] = ()
     warnings: tuple[OutcomeWarning, ...] = ()
     defaults: Mapping[str, FieldValue] = field(default_factory=dict)
+    policies: Mapping[str, WritePolicy] = field(default_factory=dict)
 
     @property
     def values_for_create(self) -> dict[str, FieldValue]:
@@ -49,7 +53,14 @@ def mappings_for(defaults: Sequence[FieldMapping], overrides: Sequence[FieldMapp
     return (*overrides, *(mapping for mapping in defaults if mapping.morket_field not in replaced))
 
 
-def map_record(record: CrmRecord, mappings: Sequence[FieldMapping], *, strict: bool) -> MappedRecord:
+def map_record(
+    record: CrmRecord,
+    mappings: Sequence[FieldMapping],
+    *,
+    strict: bool,
+    write_policy: WritePolicy | None = None,
+    default_write_policy: WritePolicy = "overwrite",
+) -> MappedRecord:
     """Translate one record for a push.
 
     Texts are trimmed; absent, null, empty and blank values are left out; 0 and false are values. A Morket field without
@@ -70,7 +81,16 @@ def map_record(record: CrmRecord, mappings: Sequence[FieldMapping], *, strict: b
         errors=(*(_broken_value(name) for name in broken), *(_unmapped_error(name) for name in stray if strict)),
         warnings=tuple(_unmapped_warning(name) for name in stray if not strict),
         defaults=_defaults(writing, values, clear),
+        policies=_policies({**clear, **morket_field_of}, writing, write_policy, default_write_policy),
     )
+
+
+def _policies(
+    morket_field_of: Mapping[str, str], mappings: Sequence[FieldMapping], command: WritePolicy | None, rest: WritePolicy
+) -> dict[str, WritePolicy]:
+    """CRM field -> the policy of the mapping that filled it, unless the command says another."""
+    own = {(mapping.crm_field, mapping.morket_field): mapping.write_policy for mapping in mappings}
+    return {name: effective(command, own.get((name, source)), rest) for name, source in morket_field_of.items()}
 
 
 def read_record(

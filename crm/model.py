@@ -117,8 +117,8 @@ class SyncResult:
     """What an adapter's push gives: one outcome for each record, in the order of the records.
 
     Attributes:
-        interrupted_by: The run-level error that stopped the push (`TryAgain`, `AccessTokenRejected`, ...); the records that
-            it touched are `failed` with `retryable` errors, the others are final.
+        interrupted_by: The run-level error that stopped the push (`TryAgain`, `AccessTokenRejected`, ...); the records
+            that it touched are `failed` with `retryable` errors, the others are final.
     """
 
     outcomes: tuple[RecordOutcome, ...]
@@ -145,6 +145,22 @@ class PulledPage:
         return len(self.records)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """What a CRM's reply said of its account's limits; None where it said nothing.
+
+    Attributes:
+        daily_used, daily_max: Calls of the rolling day (Salesforce `Sforce-Limit-Info`).
+        window_left, window_max, window_s: Calls left in the short window, its size and its length in seconds.
+    """
+
+    daily_used: int | None = None
+    daily_max: int | None = None
+    window_left: int | None = None
+    window_max: int | None = None
+    window_s: float | None = None
+
+
 @dataclass(slots=True)
 class CallScope:
     """One command's leave to call its CRM, and the count of the calls that it cost.
@@ -153,20 +169,29 @@ class CallScope:
         before_send: Called with the call's total timeout in seconds just before each send; raises `LeaseLost` when the
             worker may not send any more.
         api_calls: Calls that left, token calls not counted.
+        limits: What the last reply that spoke of limits said; written by the adapter.
     """
 
     before_send: Callable[[float], None] = lambda _timeout_s: None
     api_calls: int = 0
+    limits: AccountLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """How to push. `links` maps a normalised match value to the CRM id that an earlier push recorded."""
+    """How to push.
+
+    Attributes:
+        write_policy: The command's own; it comes before a mapping's.
+        default_write_policy: The connection's, for fields whose mapping says nothing.
+        links: Normalised match value -> the CRM id that an earlier push recorded.
+    """
 
     crm_object: str
     mode: PushMode = "upsert"
     match_on: str | None = None
     write_policy: WritePolicy | None = None
+    default_write_policy: WritePolicy = "overwrite"
     strict: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
     scope: CallScope = field(default_factory=CallScope)

@@ -49,6 +49,13 @@ class Settings(BaseSettings):
     connect_timeout_s: float = Field(
         default=5.0, gt=0, alias="CRM_SYNC_CONNECT_TIMEOUT_S", description="of its connection"
     )
+    quota_share: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        alias="CRM_SYNC_QUOTA_SHARE",
+        description="of a CRM account's day that commands may use",
+    )
     salesforce_api_version: str = Field(
         default="v67.0", pattern=r"^v\d{2,3}\.0$", alias="CRM_SYNC_SALESFORCE_API_VERSION", description="vNN.0"
     )

@@ -5,7 +5,7 @@ What it gives back says all that the command leaves behind; whoever called decid
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from crm import mapping, matching
 from crm.adapters.contract import CrmAdapter
@@ -23,12 +23,13 @@ from crm.model import (
     SyncResult,
 )
 from crm.page_size import fit_page
+from crm.quota import QuotaGuard
 from crm.registry import Registry
 from crm.store import connections, links, mappings, workspaces
 from crm.store.engine import Engine
 from crm.store.links import RecordLink
-from crm.tokens import TokenSource
-from schemas.command import PullCommand, PushCommand
+from crm.tokens import LiveTokens, TokenSource
+from schemas.command import PullCommand, PushCommand, WritePolicy
 
 Reply = TypeVar("Reply")
 
@@ -64,22 +65,17 @@ class SyncAttempt:
 
 def unsupported(command: PushCommand | PullCommand) -> list[str]:
     """The options of a command that are part of the contract and not built yet; refused, never ignored."""
-    found = ["dry_run"] if command.dry_run else []
-    if isinstance(command, PushCommand):
-        if command.mode == "delete":
-            found.append("mode: delete")
-        if command.write_policy not in (None, "overwrite"):
-            found.append(f"write_policy: {command.write_policy}")
-    return found
+    return ["dry_run"] if command.dry_run else []
 
 
 class SyncRunner:
     """Runs commands; one instance serves all threads."""
 
-    def __init__(self, engine: Engine, registry: Registry, tokens: TokenSource) -> None:
+    def __init__(self, engine: Engine, registry: Registry, tokens: TokenSource, quota: QuotaGuard) -> None:
         self._engine = engine
         self._registry = registry
         self._tokens = tokens
+        self._quota = quota
 
     def run(
         self,
@@ -101,8 +97,18 @@ class SyncRunner:
             NotConnected, ReauthRequired: a person must connect or reconnect.
             TryAgain, GiveUp, LeaseLost: as the adapter's verbs.
         """
-        if isinstance(command, PullCommand):
-            return self._pull(command, resolved, scope)
+        account_id = resolved.connection.crm_account_id
+        self._quota.check(account_id)
+        try:
+            if isinstance(command, PullCommand):
+                return self._pull(command, resolved, scope)
+            return self._push_command(command, resolved, scope, only)
+        finally:
+            self._quota.note(account_id, scope.limits)
+
+    def _push_command(
+        self, command: PushCommand, resolved: Resolved, scope: CallScope, only: Sequence[int] | None
+    ) -> SyncAttempt:
         records = as_records(command, only)
         match_field = matching.choose_match_field(
             command.match_on[0] if command.match_on else None,
@@ -114,6 +120,8 @@ class SyncRunner:
             crm_object=resolved.crm_object,
             mode=command.mode,
             match_on=match_field,
+            write_policy=command.write_policy,
+            default_write_policy=_default_write_policy(resolved.connection),
             strict=command.strict,
             links=self._known_links(link_scope, records, resolved.field_mappings),
             scope=scope,
@@ -132,19 +140,19 @@ class SyncRunner:
     ) -> tuple[OAuthTokens, SyncResult]:
         """Push; when the token was refused half-way, send what is left once more with a new one."""
 
-        def push(some: Sequence[CrmRecord]) -> tuple[OAuthTokens, SyncResult]:
+        def push(some: Sequence[CrmRecord]) -> tuple[LiveTokens, SyncResult]:
             return self._with_live_token(
                 resolved,
                 lambda tokens: resolved.adapter.push_records(tokens, some, resolved.field_mappings, options=options),
             )
 
-        tokens, result = push(records)
+        live, result = push(records)
         if not isinstance(result.interrupted_by, AccessTokenRejected):
-            return tokens, result
+            return live.tokens, result
         left = {outcome.index for outcome in result.outcomes if outcome.retryable}
-        self._tokens.after_rejection(resolved.connection, self._tokens.access(resolved.connection).version)
-        tokens, second = push([record for record in records if record.index in left])
-        return tokens, _merge_results(result, second)
+        self._tokens.after_rejection(resolved.connection, live.version)
+        live, second = push([record for record in records if record.index in left])
+        return live.tokens, _merge_results(result, second)
 
     def resolve(self, command: PushCommand | PullCommand) -> Resolved:
         """Find connection, adapter, object and mappings of a command; no call leaves.
@@ -167,6 +175,8 @@ class SyncRunner:
             raise NotConnected(f"{adapter.name} is not connected to this workspace")
         if found.status == "reauth_required":
             raise ReauthRequired(f"{adapter.name} must be reconnected: {found.status_reason or 'the grant ended'}")
+        if isinstance(command, PushCommand) and command.mode == "delete" and not found.settings.get("allow_delete"):
+            raise CommandRefused("this connection does not allow deletes", code="delete_not_allowed")
         crm_object = adapter.resolve_object(command.entity, found.settings)
         chosen = _overrides_for(overrides, command.entity, crm_object)
         field_mappings = mapping.mappings_for(adapter.default_mappings(crm_object), chosen)
@@ -188,21 +198,23 @@ class SyncRunner:
                 tokens, resolved.crm_object, resolved.field_mappings, limit, options=options
             )
 
-        tokens, page = self._with_live_token(
+        live, page = self._with_live_token(
             resolved, lambda tokens: fit_page(lambda limit: pull(tokens, limit), command.limit)
         )
         return SyncAttempt(
-            resolved, page=page, record_url_template=resolved.adapter.record_url_template(tokens, resolved.crm_object)
+            resolved,
+            page=page,
+            record_url_template=resolved.adapter.record_url_template(live.tokens, resolved.crm_object),
         )
 
-    def _with_live_token(self, resolved: Resolved, call: Callable[[OAuthTokens], Reply]) -> tuple[OAuthTokens, Reply]:
+    def _with_live_token(self, resolved: Resolved, call: Callable[[OAuthTokens], Reply]) -> tuple[LiveTokens, Reply]:
         """Call with a token that works now; refused once, it is refreshed once and the call made once more."""
         live = self._tokens.access(resolved.connection)
         try:
-            return live.tokens, call(live.tokens)
+            return live, call(live.tokens)
         except AccessTokenRejected:
             live = self._tokens.after_rejection(resolved.connection, live.version)
-            return live.tokens, call(live.tokens)
+            return live, call(live.tokens)
 
     def _known_links(
         self, scope: links.LinkScope | None, records: Sequence[CrmRecord], field_mappings: Sequence[FieldMapping]
@@ -236,6 +248,11 @@ def as_records(command: PushCommand, only: Sequence[int] | None = None) -> list[
         )
         for index in wanted
     ]
+
+
+def _default_write_policy(connection: Connection) -> WritePolicy:
+    stored = connection.settings.get("write_policy", "overwrite")
+    return stored if stored in get_args(WritePolicy) else "overwrite"
 
 
 def _link_scope(resolved: Resolved, match_field: str | None) -> links.LinkScope | None:

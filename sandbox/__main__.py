@@ -1,4 +1,7 @@
-"""``python -m sandbox --port 0 --ready-file path``: the sandbox as a process of its own; SIGTERM or Ctrl-C ends it."""
+"""``python -m sandbox --port 0 --ready-file path``: the sandbox as a process of its own; SIGTERM or Ctrl-C ends it.
+
+Its HubSpot search lags as the real one does (``sandbox.fault_file.REALISTIC``); a sandbox inside a test does not.
+"""
 
 import argparse
 import asyncio
@@ -8,6 +11,7 @@ from pathlib import Path
 import click
 
 from sandbox.config import SandboxConfig
+from sandbox.fault_file import FaultFileError, served_config
 from sandbox.server import start
 
 
@@ -18,8 +22,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
     parser.add_argument("--origin", help="what token replies and pages call this server, if not its own address")
     parser.add_argument("--ready-file", type=Path, help="file that gets the origin once the server listens")
+    parser.add_argument("--faults", type=Path, help="JSON file of switches per CRM and a seed")
+    parser.add_argument("--seed", type=int, help="settles every random choice; goes before the seed of --faults")
     arguments = parser.parse_args()
-    config = SandboxConfig(origin=arguments.origin)
+    try:
+        config = served_config(origin=arguments.origin, faults=arguments.faults, seed=arguments.seed)
+    except FaultFileError as error:
+        parser.error(str(error))
     asyncio.run(_serve(arguments.host, arguments.port, config, arguments.ready_file))
 
 
@@ -30,6 +39,7 @@ async def _serve(host: str, port: int, config: SandboxConfig, ready_file: Path |
         loop.add_signal_handler(number, stopping.set)
     running = await start(host, port, config)
     click.echo(running.origin)
+    click.echo(f"the same choices again: --seed {running.seed}", err=True)
     if ready_file is not None:
         _write_whole(ready_file, running.origin + "\n")
     await stopping.wait()

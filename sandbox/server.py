@@ -96,6 +96,7 @@ class RunningSandbox:
         self._runner = runner
         self._state = state
         self.origin = state.origin
+        self.seed = state.seed
 
     async def stop(self) -> None:
         """Let hanging calls go, close every connection and the socket."""

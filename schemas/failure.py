@@ -97,6 +97,11 @@ COMMAND_FAILURES: Final[dict[str, CommandFailure]] = {
     "no_mapping_for_entity": CommandFailure(
         FailureCategory.MAPPING, retryable=False, hint="use person or company, or save field mappings for this object"
     ),
+    "delete_not_allowed": CommandFailure(
+        FailureCategory.PERMISSION,
+        retryable=False,
+        hint="allow deletes in the settings of this connection, or use another mode",
+    ),
     "invalid_match_field": CommandFailure(
         FailureCategory.MAPPING, retryable=False, hint="match on a mapped Morket field or on crm:<unique CRM field>"
     ),

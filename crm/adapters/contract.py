@@ -1,8 +1,9 @@
 """What a CRM adapter is: a fact sheet and a few verbs.
 
-An adapter knows one CRM's wire. It never stores anything, never logs a body, never refreshes a token by itself and never
-decides whether a whole command is run again. Its errors are those of `crm.errors`; a CRM's own codes are translated by one
-table in the adapter. A new CRM is one file here and one line in `crm.registry`; the conformance suite then runs on it unedited.
+An adapter knows one CRM's wire. It never stores anything, never logs a body, never refreshes a token by itself and
+never decides whether a whole command is run again. Its errors are those of `crm.errors`; a CRM's own codes are
+translated by one table in the adapter. A new CRM is one file here and one line in `crm.registry`; the conformance suite
+then runs on it unedited.
 """
 
 from collections.abc import Mapping, Sequence
