@@ -14,9 +14,10 @@ from consumer.retry import GiveUp, RetryAt, Tries, decide
 from consumer.work import Work
 from crm.errors import CrmError, CrmUnavailable, LeaseLost
 from crm.model import CallScope
+from crm.resolution import Resolved
 from crm.store.engine import DatabaseUnavailable
 from crm.store.group_commit import FinishedCommand
-from crm.sync import Resolved, SyncAttempt, SyncRunner
+from crm.sync import SyncAttempt, SyncRunner
 from schemas.topics import Topics
 
 log = structlog.get_logger()

@@ -10,10 +10,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from consumer.decode import Refusal
 from consumer.work import Work
 from crm.model import RecordOutcome
+from crm.resolution import Resolved
 from crm.store.group_commit import FinishedCommand
 from crm.store.history import as_history
 from crm.store.outbox import MAX_MESSAGE_BYTES, OutboxMessage
-from crm.sync import Resolved, SyncAttempt
+from crm.sync import SyncAttempt
 from crm.text import scrub
 from schemas import envelope
 from schemas.command import MAX_RECORDS

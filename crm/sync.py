@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, get_args
 
-from crm import mapping, matching
-from crm.adapters.contract import CrmAdapter
-from crm.errors import AccessTokenRejected, CommandRefused, NotConnected, ReauthRequired
+from crm import matching, resolution
+from crm.errors import AccessTokenRejected
 from crm.model import (
     CallScope,
     Connection,
@@ -25,23 +24,14 @@ from crm.model import (
 from crm.page_size import fit_page
 from crm.quota import QuotaGuard
 from crm.registry import Registry
-from crm.store import connections, links, mappings, workspaces
+from crm.resolution import Resolved
+from crm.store import links
 from crm.store.engine import Engine
 from crm.store.links import RecordLink
 from crm.tokens import LiveTokens, TokenSource
 from schemas.command import PullCommand, PushCommand, WritePolicy
 
 Reply = TypeVar("Reply")
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """What a command means for this workspace: its connection, adapter, CRM object and mappings."""
-
-    connection: Connection
-    adapter: CrmAdapter
-    crm_object: str
-    field_mappings: tuple[FieldMapping, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +51,6 @@ class SyncAttempt:
     page: PulledPage | None = None
     links: tuple[RecordLink, ...] = ()
     record_url_template: str | None = None
-
-
-def unsupported(command: PushCommand | PullCommand) -> list[str]:
-    """The options of a command that are part of the contract and not built yet; refused, never ignored."""
-    return ["dry_run"] if command.dry_run else []
 
 
 class SyncRunner:
@@ -155,34 +140,8 @@ class SyncRunner:
         return live.tokens, _merge_results(result, second)
 
     def resolve(self, command: PushCommand | PullCommand) -> Resolved:
-        """Find connection, adapter, object and mappings of a command; no call leaves.
-
-        Raises:
-            CommandRefused: not_supported_yet, unknown_workspace, unknown_integration, no_mapping_for_entity.
-            ConfigurationFault: the CRM has no client settings.
-            NotConnected, ReauthRequired: a person must connect or reconnect.
-        """
-        missing = unsupported(command)
-        if missing:
-            raise CommandRefused(f"not built yet: {', '.join(missing)}", code="not_supported_yet")
-        with self._engine.begin() as connection:
-            if not workspaces.exists(connection, command.workspace_id):
-                raise CommandRefused(f"there is no workspace {command.workspace_id}", code="unknown_workspace")
-            adapter = self._registry.get(command.integration)
-            found = connections.get(connection, command.workspace_id, command.integration)
-            overrides = mappings.list_of(connection, command.workspace_id, command.integration)
-        if found is None or found.status == "disconnected":
-            raise NotConnected(f"{adapter.name} is not connected to this workspace")
-        if found.status == "reauth_required":
-            raise ReauthRequired(f"{adapter.name} must be reconnected: {found.status_reason or 'the grant ended'}")
-        if isinstance(command, PushCommand) and command.mode == "delete" and not found.settings.get("allow_delete"):
-            raise CommandRefused("this connection does not allow deletes", code="delete_not_allowed")
-        crm_object = adapter.resolve_object(command.entity, found.settings)
-        chosen = _overrides_for(overrides, command.entity, crm_object)
-        field_mappings = mapping.mappings_for(adapter.default_mappings(crm_object), chosen)
-        if not field_mappings:
-            raise CommandRefused(f"no field is mapped for {command.entity}", code="no_mapping_for_entity")
-        return Resolved(found, adapter, crm_object, field_mappings)
+        """As `crm.resolution.resolve`."""
+        return resolution.resolve(self._engine, self._registry, command)
 
     def _pull(self, command: PullCommand, resolved: Resolved, scope: CallScope) -> SyncAttempt:
         options = PullOptions(
@@ -225,14 +184,6 @@ class SyncRunner:
         values = [matching.match_value(record, source) for record in records] if source else []
         with self._engine.begin() as connection:
             return links.known(connection, scope, [value for value in values if value])
-
-
-def _overrides_for(stored: Sequence[mappings.StoredMapping], entity: str, crm_object: str) -> tuple[FieldMapping, ...]:
-    """The workspace's mappings that hold for an object: those of the object before those of every object (`*`)."""
-    chosen: dict[str, FieldMapping] = {}
-    for scope in ("*", entity.lower(), crm_object.lower()):
-        chosen |= {row.mapping.morket_field: row.mapping for row in stored if row.entity.lower() == scope}
-    return tuple(chosen.values())
 
 
 def as_records(command: PushCommand, only: Sequence[int] | None = None) -> list[CrmRecord]:

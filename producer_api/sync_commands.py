@@ -8,8 +8,8 @@ from uuid import UUID
 import falcon
 
 from crm.errors import CommandRefused, CrmError, ReauthRequired
+from crm.resolution import unsupported
 from crm.store.outbox import MessageTooLarge
-from crm.sync import unsupported
 from producer_api.bodies import json_object
 from producer_api.command_reading import is_command_id, read_command
 from producer_api.parts import Parts, problem_of

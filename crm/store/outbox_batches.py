@@ -146,9 +146,9 @@ class OutboxListener:
 
     def __init__(self, engine: Engine) -> None:
         self._connection = engine.raw_connection()
-        self._connection.detach()
-        driver = self._connection.driver_connection
+        driver = self._connection.driver_connection  # gone from the pool's view once it is detached
         assert driver is not None
+        self._connection.detach()
         self._driver = driver
         self._driver.set_isolation_level(0)  # autocommit: LISTEN takes effect at once
         with self._driver.cursor() as cursor:

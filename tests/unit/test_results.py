@@ -20,7 +20,8 @@ from crm.model import Connection, CrmRecord, PulledPage, RecordOutcome
 from crm.settings import OAuthClient
 from crm.store.group_commit import FinishedCommand
 from crm.store.outbox import MAX_MESSAGE_BYTES
-from crm.sync import Resolved, SyncAttempt
+from crm.resolution import Resolved
+from crm.sync import SyncAttempt
 from schemas.failure import COMMAND_FAILURES, FailureCategory
 from schemas.result import Failure, OutcomeWarning, SyncResult
 from schemas.topics import Topics
