@@ -80,6 +80,7 @@ async def intercepted(request: web.Request, state: SandboxState, crm: Crm) -> we
     if _takes(request, switches, "hang_next"):
         return await hang(request, state)
     if _takes(request, switches, "reset_next"):
+        await request.read()  # a client that is still sending would see a broken pipe instead
         return reset(request)
     return html_503(switches) if _takes(request, switches, "html_503_next") else None
 

@@ -173,14 +173,17 @@ def skipped(
 def merged_outcomes(
     outcomes: Iterable[RecordOutcome], records: Iterable[CrmRecord], merged_into: Mapping[int, int]
 ) -> tuple[RecordOutcome, ...]:
-    """`outcomes` of the merged records, and the same for each record that was merged into one of them, by index."""
+    """`outcomes` of the merged records, and the same for each record that was merged into one of them, by index.
+
+    Only one record was created: where the first is `created`, the later ones are `updated`.
+    """
     by_index = {outcome.index: outcome for outcome in outcomes}
     for record in records:
         if record.index in merged_into:
             first = by_index[merged_into[record.index]]
             by_index[record.index] = RecordOutcome(
                 index=record.index,
-                action=first.action,
+                action="updated" if first.action == "created" else first.action,
                 ref=record.ref,
                 crm_id=first.crm_id,
                 errors=first.errors,

@@ -1,5 +1,6 @@
 """The sandbox's Salesforce REST API, over a socket: single records, query pages, describe, versions, errors."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -164,3 +165,49 @@ def test_broken_json_is_refused_with_its_place(org: SalesforceCaller) -> None:
 
     # Then it is refused
     assert (response.status_code, response.json()[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
+
+
+def test_metadata_that_did_not_change_is_not_sent_again(org: SalesforceCaller) -> None:
+    """`If-Modified-Since` with the date of the last reply answers 304 without a body, until the metadata changes."""
+    # Given a describe
+    first = org.send("GET", "/sobjects/Lead/describe")
+    since = {"If-Modified-Since": first.headers["Last-Modified"]}
+
+    # When it is asked for again, before and after the org turns on State and Country picklists
+    same = org.send("GET", "/sobjects/Lead/describe", headers=since)
+    time.sleep(1.1)  # HTTP dates are whole seconds
+    org.remote.switch("salesforce", state_country_picklists=True)
+    changed = org.send("GET", "/sobjects/Lead/describe", headers=since)
+
+    # Then only the change is sent
+    assert (same.status_code, same.content) == (304, b"")
+    assert "Sforce-Limit-Info" in same.headers
+    assert changed.status_code == 200
+    assert "CountryCode" in {field["name"] for field in changed.json()["fields"]}
+
+
+def test_metadata_that_changed_fails_a_precondition(org: SalesforceCaller) -> None:
+    """`If-Unmodified-Since` with an older date answers 412."""
+    # Given a date before the org
+    before = {"If-Unmodified-Since": "Mon, 30 Nov 2020 08:34:54 GMT"}
+
+    # When the metadata is asked for
+    response = org.send("GET", "/sobjects/Lead/describe", headers=before)
+
+    # Then
+    assert (response.status_code, response.json()[0]["errorCode"]) == (412, "PRECONDITION_FAILED")
+
+
+def test_the_api_answers_at_the_origin_too(org: SalesforceCaller) -> None:
+    """A client that keeps only the host of `instance_url` reaches the same org; a slash at the end changes nothing."""
+    # Given the origin without a path
+    origin = org.remote.origin
+
+    # When it is called there
+    paths = ("/services/data/v67.0/limits", "/services/data/v67.0/limits/", "/services/oauth2/userinfo")
+    replies = [org.session.get(origin + path, timeout=10) for path in paths]
+
+    # Then it is the same org
+    assert [reply.status_code for reply in replies] == [200, 200, 200]
+    assert replies[2].json()["organization_id"] == org.org_id
+    assert {entry["crm"] for entry in org.remote.journal()} == {"salesforce"}

@@ -80,7 +80,10 @@ def test_contacts_are_created_read_updated_and_archived_in_batches(hubspot: HubS
     # When they are updated, read and archived
     updated = batch.update(inputs({"id": ids["p0@acme.io"], "properties": {"firstname": "Ada"}}))
     wanted = contacts.BatchReadInputSimplePublicObjectId(
-        id_property="email", properties=["email", "firstname"], properties_with_history=[], inputs=[{"id": "P0@acme.io"}]
+        id_property="email",
+        properties=["email", "firstname"],
+        properties_with_history=[],
+        inputs=[{"id": "P0@acme.io"}],
     )
     read = batch.read(wanted)
     batch.archive(inputs(*({"id": record_id} for record_id in ids.values())))
@@ -94,6 +97,7 @@ def test_contacts_are_created_read_updated_and_archived_in_batches(hubspot: HubS
 
 def test_contacts_are_upserted_by_email(hubspot: HubSpot) -> None:
     """`new` tells a created contact from an updated one."""
+
     # Given an upsert by e-mail
     def upsert(name: str) -> Any:
         return hubspot.crm.contacts.batch_api.upsert(
@@ -136,9 +140,7 @@ def test_one_contact_is_created_read_changed_and_archived(hubspot: HubSpot) -> N
     """The basic calls, by id and by e-mail, then the client's own "not found"."""
     # Given a contact
     basic = hubspot.crm.contacts.basic_api
-    made = basic.create(
-        contacts.SimplePublicObjectInputForCreate(properties={"email": "ada@acme.io"}, associations=[])
-    )
+    made = basic.create(contacts.SimplePublicObjectInputForCreate(properties={"email": "ada@acme.io"}, associations=[]))
 
     # When it is changed and read
     basic.update(made.id, contacts.SimplePublicObjectInput(properties={"jobtitle": "CTO"}))

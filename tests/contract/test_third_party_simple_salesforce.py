@@ -32,6 +32,7 @@ class PlainTransport(HTTPAdapter):
     """Sends what was meant for https over http, unchanged but for the scheme."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
+        """Send one request."""
         request.url = str(request.url).replace("https://", "http://", 1)
         return super().send(request, *args, **more)
 
@@ -116,7 +117,7 @@ def test_a_key_that_several_records_have_is_told_apart(salesforce: Salesforce) -
 
 
 def test_queries_page_through_all_records(salesforce: Salesforce, remote: RemoteSandbox) -> None:
-    """`query` gives the first page, `query_all` and `query_all_iter` follow `nextRecordsUrl`; deleted ones on demand."""
+    """`query` gives the first page, `query_all` and `query_all_iter` follow `nextRecordsUrl`; deleted ones too."""
     # Given 450 contacts, one of them deleted, and pages of 200
     remote.store(
         "salesforce", remote.account_ids("salesforce")[0], "Contact", [{"LastName": f"N{at:03}"} for at in range(450)]
@@ -143,7 +144,7 @@ def test_queries_page_through_all_records(salesforce: Salesforce, remote: Remote
 def test_the_clients_own_quoting_reaches_the_value(salesforce: Salesforce) -> None:
     """A value with quotes and backslashes, escaped by the client, matches exactly that record."""
     # Given an awkward name
-    name = "O'Neil \\ \"x\" 100%"
+    name = 'O\'Neil \\ "x" 100%'
     salesforce.Contact.create({"LastName": name})
     salesforce.Contact.create({"LastName": "Other"})
 
@@ -166,9 +167,7 @@ def test_collections_work_through_the_generic_call(salesforce: Salesforce, remot
     changes = [{"attributes": {"type": "Lead"}, "id": created[0]["id"], "Title": "CTO"}]
     updated = salesforce.restful(path, method="PATCH", data=json.dumps({"records": changes}))
     upserts = [{"attributes": {"type": "Lead"}, EXTERNAL_ID: "m1", "LastName": "U", "Company": "Acme"}]
-    upserted = salesforce.restful(
-        f"{path}/Lead/{EXTERNAL_ID}", method="PATCH", data=json.dumps({"records": upserts})
-    )
+    upserted = salesforce.restful(f"{path}/Lead/{EXTERNAL_ID}", method="PATCH", data=json.dumps({"records": upserts}))
     read = salesforce.restful(f"{path}/Lead", params={"ids": created[0]["id"], "fields": "Id,Title"})
     ids = ",".join([created[0]["id"], created[2]["id"]])
     deleted = salesforce.restful(path, params={"ids": ids, "allOrNone": "false"}, method="DELETE")

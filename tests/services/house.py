@@ -75,7 +75,14 @@ class House:
         with _environment(self.environment):
             self.inside = bootstrap.build(load(WorkerSettings), application_name="test", pool_size=4)
             self.relay_settings = load(RelaySettings)
-        self.producer = Producer({"bootstrap.servers": self.bootstrap_servers, "partitioner": "murmur2_random"})
+        self.producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "partitioner": "murmur2_random",
+                # A publisher may send more than this service takes.
+                "message.max.bytes": 5_000_000,
+            }
+        )
 
     def start(self, name: str, **settings: str) -> Part:
         """Start a worker or a relay with further environment variables."""
@@ -235,12 +242,23 @@ def open_house(
     sandbox_origin: str,
     *,
     partitions: int = 4,
+    topic_config: Mapping[str, Mapping[str, str]] | None = None,
     **settings: str,
 ) -> Iterator[House]:
-    """A house with topics of its own; workers and relays are started by the test."""
+    """A house with topics of its own; workers and relays are started by the test.
+
+    Args:
+        folder: For the logs of its processes.
+        database_url: A migrated database.
+        bootstrap_servers: The broker.
+        sandbox_origin: The simulated CRMs.
+        partitions: Of every topic but the relay's cursor.
+        topic_config: Settings of single topics: `{"results": {"max.message.bytes": "5000"}}`.
+        settings: Further environment variables of all its processes.
+    """
     factory = TopicFactory(bootstrap_servers)
     for name in ("commands", "results", "records", "dead_letters", "connections"):
-        factory(f"crm.sync.{name}", partitions=partitions)
+        factory(f"crm.sync.{name}", partitions=partitions, config=(topic_config or {}).get(name))
     factory("crm.sync.relay_cursor", partitions=SHARDS, config={"cleanup.policy": "compact"})
     environment = {
         "DATABASE_URL": database_url,

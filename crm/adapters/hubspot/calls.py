@@ -8,7 +8,7 @@ from urllib.parse import quote
 from crm.adapters.hubspot.errors import raise_for_status
 from crm.errors import CrmUnavailable
 from crm.http import HttpClient, Reply
-from crm.model import CallScope, OAuthTokens
+from crm.model import AccountLimits, CallScope, OAuthTokens
 
 #: All of HubSpot's accounts share one API host, whatever their data centre.
 API_ORIGIN: Final = "https://api.hubapi.com"
@@ -33,14 +33,18 @@ class Calls:
         """`/crm/objects/{version}/{object}{tail}`."""
         return f"/crm/objects/{self.version}/{quote(crm_object, safe='')}{tail}"
 
+    def associations_path(self, from_object: str, to_object: str, tail: str) -> str:
+        """`/crm/associations/{version}/{from}/{to}{tail}`."""
+        return f"/crm/associations/{self.version}/{quote(from_object, safe='')}/{quote(to_object, safe='')}{tail}"
+
     def send(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: Any = None) -> Reply:
-        """One call; any HTTP status is returned.
+        """One call; any HTTP status is returned. What its headers say of limits goes to `scope.limits`.
 
         Raises:
             CrmUnavailable: no answer.
             LeaseLost: by `scope.before_send`.
         """
-        return self.http.send(
+        reply = self.http.send(
             method,
             self.origin + path,
             headers={"Authorization": f"Bearer {self.tokens.access_token}", "Accept": "application/json"},
@@ -48,6 +52,8 @@ class Calls:
             json=json,
             scope=self.scope,
         )
+        self.scope.limits = limits_in(reply.headers) or self.scope.limits
+        return reply
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         """A read that must answer 2xx with a JSON object.
@@ -65,6 +71,28 @@ class Calls:
     def _object(reply: Reply, what: str) -> dict[str, Any]:
         raise_for_status(reply, what=what)
         return json_object(reply, what)
+
+
+def limits_in(headers: Mapping[str, str]) -> AccountLimits | None:
+    """`X-HubSpot-RateLimit-*`; None where a reply says nothing (every search).
+
+    `-Daily` and `-Daily-Remaining` come to private apps alone, so their absence is the usual case.
+    https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines
+    """
+
+    def number(name: str) -> int | None:
+        text = headers.get(f"X-HubSpot-RateLimit-{name}", "").strip()
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    window_ms, daily_max, daily_left = number("Interval-Milliseconds"), number("Daily"), number("Daily-Remaining")
+    limits = AccountLimits(
+        daily_used=daily_max - daily_left if daily_max is not None and daily_left is not None else None,
+        daily_max=daily_max,
+        window_left=number("Remaining"),
+        window_max=number("Max"),
+        window_s=window_ms / 1000 if window_ms is not None else None,
+    )
+    return limits if limits != AccountLimits() else None
 
 
 def json_object(reply: Reply, what: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What HubSpot's errors mean: one table for codes, one function for statuses, one reader for validation texts.
+"""HubSpot's replies as errors: which class a refused call is, and every reason inside a body.
 
 Sources: developers.hubspot.com/docs/api-reference/error-handling (statuses, multi-status errors),
-developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines (429 and `policyName`).
+developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines (429 and `policyName`). The tables: `codes`.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crm.adapters.outcome import VendorError
+from crm.adapters.hubspot.codes import TABLE, status_meaning
 from crm.errors import (
     AccessTokenRejected,
     CallRefused,
@@ -23,53 +23,6 @@ from crm.errors import (
 )
 from crm.http import Reply
 from schemas.failure import FailureCategory
-
-_BAD, _MAP = FailureCategory.BAD_DATA, FailureCategory.MAPPING
-
-#: HubSpot's `error`, `code`, `subCategory` or `category` -> the public failure.
-#: https://developers.hubspot.com/docs/api-reference/error-handling
-TABLE: Final[Mapping[str, VendorError]] = {
-    "PROPERTY_DOESNT_EXIST": VendorError("unknown_field", _MAP, retryable=False, hint="map to a property that exists"),
-    "READ_ONLY_VALUE": VendorError("read_only_field", _MAP, retryable=False, hint="map to a property that can be set"),
-    "INVALID_EMAIL": VendorError("invalid_email", _BAD, retryable=False, hint="correct the e-mail address"),
-    "INVALID_OPTION": VendorError("invalid_option", _BAD, retryable=False, hint="use one of the property's options"),
-    "INVALID_INTEGER": VendorError("invalid_value", _BAD, retryable=False, hint="send a whole number"),
-    "INVALID_LONG": VendorError("invalid_value", _BAD, retryable=False, hint="send a whole number"),
-    "INVALID_NUMBER": VendorError("invalid_value", _BAD, retryable=False, hint="send a number"),
-    "INVALID_DATE": VendorError("invalid_value", _BAD, retryable=False, hint="send a date as YYYY-MM-DD"),
-    "INVALID_BOOLEAN": VendorError("invalid_value", _BAD, retryable=False, hint="send true or false"),
-    "INVALID_PHONE_NUMBER": VendorError("invalid_value", _BAD, retryable=False, hint="send it with its country code"),
-    "VALUE_TOO_LONG": VendorError("value_too_long", _BAD, retryable=False, hint="shorten the value"),
-    "PROPERTY_VALUE_TOO_LONG": VendorError("value_too_long", _BAD, retryable=False, hint="shorten the value"),
-    "REQUIRED_FIELD": VendorError("required_field_missing", _BAD, retryable=False, hint="send a value for it"),
-    "MISSING_REQUIRED_PROPERTY": VendorError("required_field_missing", _BAD, retryable=False, hint="send a value"),
-    "VALIDATION_ERROR": VendorError("invalid_value", _BAD, retryable=False, hint="correct the value"),
-    "OBJECT_NOT_FOUND": VendorError(
-        "record_gone", FailureCategory.NOT_FOUND, retryable=False, hint="the record was deleted or merged in HubSpot"
-    ),
-    "CONFLICT": VendorError(
-        "duplicate_detected", FailureCategory.CONFLICT, retryable=False, hint="merge the two records in HubSpot"
-    ),
-    "OBJECT_ALREADY_EXISTS": VendorError(
-        "duplicate_detected", FailureCategory.CONFLICT, retryable=False, hint="merge the two records in HubSpot"
-    ),
-    "CONTACT_EXISTS": VendorError(
-        "duplicate_detected", FailureCategory.CONFLICT, retryable=False, hint="merge the two records in HubSpot"
-    ),
-    "DUPLICATE_UNIQUE_PROPERTY_VALUE": VendorError(
-        "duplicate_detected", FailureCategory.CONFLICT, retryable=False, hint="merge the two records in HubSpot"
-    ),
-    "RATE_LIMITS": VendorError("rate_limited", FailureCategory.LIMIT, retryable=True, hint="send it again later"),
-    "MISSING_SCOPES": VendorError(
-        "permission_denied", FailureCategory.PERMISSION, retryable=False, hint="reconnect with the scopes it names"
-    ),
-    "FORBIDDEN": VendorError(
-        "permission_denied", FailureCategory.PERMISSION, retryable=False, hint="give the connected user the rights"
-    ),
-}
-
-#: Codes after which the cached property metadata may be out of date.
-STALE_METADATA: Final = frozenset({"PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE", "INVALID_OPTION", "REQUIRED_FIELD"})
 
 #: Seconds to wait where HubSpot names none: its official clients' own choices.
 #: https://github.com/HubSpot/hubspot-api-nodejs (RetryDecorator)
@@ -186,27 +139,37 @@ def error_of(reply: Reply, *, what: str) -> CrmError:
 def _by_status(
     reply: Reply, detail: str, words: str, fields: Mapping[str, Any], known: dict[str, str | None]
 ) -> CrmError:
-    status = reply.status
-    if status == 401:  # noqa: PLR2004
+    category = status_meaning(reply.status).category
+    if reply.status < 400:  # noqa: PLR2004 - a redirect, which is never followed
+        return GiveUp(detail, public=f"HubSpot answered {reply.status}", **known)
+    if category is FailureCategory.AUTHORIZATION:
         return AccessTokenRejected(detail, public="HubSpot refused the access token", **known)
-    if status == 403:  # noqa: PLR2004
-        return PermissionDenied(detail, public=f"HubSpot: {words}", **known)
-    if status == 429:  # noqa: PLR2004
+    if category is FailureCategory.PERMISSION:
+        return PermissionDenied(detail, public=f"HubSpot: {words}{_scopes_named(fields)}", **known)
+    if category is FailureCategory.LIMIT:
         return _limit(reply, detail, _text(fields.get("policyName")), known)
-    if status in {423, 477} or status >= 500:  # noqa: PLR2004
+    if category is FailureCategory.UNAVAILABLE:
         return _unavailable(reply, detail, known)
-    if status >= 400:  # noqa: PLR2004
-        reason = reasons_of(fields)[0]
-        return CallRefused(
-            detail,
-            public=f"HubSpot: {words}",
-            http_status=status,
-            may_split=status in {400, 409},
-            field=reason.crm_field,
-            crm_code=reason.code or known["crm_code"],
-            request_id=known["request_id"],
-        )
-    return GiveUp(detail, public=f"HubSpot answered {status}", **known)
+    reason = reasons_of(fields)[0]
+    return CallRefused(
+        detail,
+        public=f"HubSpot: {words}",
+        http_status=reply.status,
+        may_split=reply.status in {400, 409},
+        field=reason.crm_field,
+        crm_code=reason.code or known["crm_code"],
+        request_id=known["request_id"],
+    )
+
+
+def _scopes_named(fields: Mapping[str, Any]) -> str:
+    """` (a, b)`: the scopes that a 403 names, in its own context or in that of its `errors`."""
+    errors = fields.get("errors")
+    places = [fields, *(errors if isinstance(errors, list) else ())]
+    contexts = [place.get("context") for place in places if isinstance(place, Mapping)]
+    named = [context.get("requiredGranularScopes") for context in contexts if isinstance(context, Mapping)]
+    scopes = [str(scope)[:60] for names in named if isinstance(names, list) for scope in names[:10]]
+    return f" ({', '.join(dict.fromkeys(scopes))})" if scopes else ""
 
 
 def _limit(reply: Reply, detail: str, policy: str | None, known: dict[str, str | None]) -> CrmError:

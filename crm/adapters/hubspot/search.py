@@ -6,26 +6,23 @@ developers.hubspot.com/docs/api-reference/latest/crm/search, …/crm/objects/con
 """
 
 import json
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from crm.adapters.hubspot.batch import BATCH_SIZE
 from crm.adapters.hubspot.calls import Calls, objects_in
-from crm.errors import RateLimited
+from crm.adapters.hubspot.pace import SearchPace
+from crm.errors import CallRefused, RateLimited
 
 #: Records per search page.
 SEARCH_PAGE: Final = 200
 # The guide speaks of 3,000 characters in a way that can be read as the whole body, so the list of values stays below.
 _MAX_VALUES_CHARS: Final = 2_300
 _MAX_VALUES: Final = 100
-# A second, and what two calls may differ in their time on the way.
-_WINDOW_S: Final = 1.1
-# Longer waits belong to whoever runs the commands, not to a thread that sleeps.
-_LONGEST_WAIT_S: Final = 3.0
+# A search that another program's searches pushed over the limit is asked once more after this long at most.
+_LONGEST_REST_S: Final = 2.0
 # HubSpot refuses to page beyond this.
 _MAX_RESULTS: Final = 10_000
 
@@ -36,47 +33,6 @@ class Found:
 
     crm_id: str
     properties: Mapping[str, Any]
-
-
-class SearchPace:
-    """At most `per_second` searches a second for each account from this process.
-
-    Spacing costs well under a second; being refused would throw away a look-up that needs several searches, each time.
-
-    Args:
-        per_second: HubSpot's limit.
-        clock, sleep: Monotonic seconds and waiting, replaced in tests.
-    """
-
-    def __init__(
-        self,
-        per_second: int = 5,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._per_second = per_second
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._starts: dict[str, deque[float]] = {}
-
-    def take(self, account_id: str) -> None:
-        """Wait until one more search of this account fits.
-
-        Raises:
-            RateLimited: so many wait already that this one would take too long.
-        """
-        with self._lock:
-            starts = self._starts.setdefault(account_id, deque(maxlen=self._per_second))
-            now = self._clock()
-            start = max(now, starts[0] + _WINDOW_S) if len(starts) == self._per_second else now
-            if start - now > _LONGEST_WAIT_S:
-                text = "too many searches of this HubSpot account wait for its limit of 5 a second"
-                raise RateLimited(text, retry_after_s=start - now)
-            starts.append(start)
-        if start > now:
-            self._sleep(start - now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +49,19 @@ class Search:
         Raises:
             CrmError: as `errors.raise_for_status` says.
         """
-        self.pace.take(self.calls.tokens.account_id or "")
-        return self.calls.post(self.calls.objects_path(self.crm_object, "/search"), body)
+        try:
+            return self._ask(body)
+        except RateLimited as limited:
+            rest_s = limited.retry_after_s
+            if limited.crm_code != "SECONDLY" or rest_s is None or rest_s > _LONGEST_REST_S:
+                raise
+        # The account's other programs and our other processes share the limit; a search is safe to repeat.
+        time.sleep(rest_s)
+        return self._ask(body)
+
+    def _ask(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        with self.pace.place(f"{self.calls.origin} {self.calls.tokens.account_id}"):
+            return self.calls.post(self.calls.objects_path(self.crm_object, "/search"), body)
 
     def by_property(self, name: str, values: Sequence[str], properties: Sequence[str]) -> list[Found]:
         """Every record whose property `name` is one of `values` (lower case)."""
@@ -107,7 +74,7 @@ class Search:
     def _all_pages(self, name: str, values: Sequence[str], properties: Sequence[str]) -> Iterator[Found]:
         after: str | None = None
         seen = 0
-        while seen < _MAX_RESULTS:
+        while True:
             body: dict[str, Any] = {
                 "filterGroups": [{"filters": [{"propertyName": name, "operator": "IN", "values": list(values)}]}],
                 "properties": list(properties),
@@ -121,6 +88,9 @@ class Search:
             after = next_page(page)
             if not results or after is None:
                 return
+            if seen >= _MAX_RESULTS:
+                # What lies beyond is unknown, and an unknown match would be created a second time.
+                raise CallRefused(f"more than {_MAX_RESULTS} records of {self.crm_object} match by {name}")
 
     def by_id(self, ids: Sequence[str], properties: Sequence[str]) -> dict[str, Found]:
         """Record id -> record, for those that exist; what is no HubSpot id exists nowhere."""

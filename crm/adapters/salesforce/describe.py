@@ -6,11 +6,12 @@ Source: REST API Developer Guide, resources_sobject_describe.htm.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crm.adapters.salesforce.calls import Org
 from crm.adapters.salesforce.soql import identifier
+from crm.adapters.salesforce.state_codes import StateCode, state_codes
 from crm.errors import CallRefused, CommandRefused, CrmUnavailable
 from crm.model import FieldDescription
 
@@ -19,11 +20,29 @@ _NO_SUCH_OBJECT: Final = frozenset({"NOT_FOUND", "INVALID_TYPE"})
 
 
 @dataclass(frozen=True, slots=True)
+class Relationship:
+    """A reference to a record of one other object: `Account` on Contact is `AccountId` and points to Account."""
+
+    name: str
+    reference_field: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectFields:
-    """An object's own name and its fields by lower-case name."""
+    """An object's own name and its fields by lower-case name.
+
+    Attributes:
+        relationships: Lower-case relationship name -> what it refers to; without those that may be of several objects.
+        reference_of: Path of a related record's field (`Account.Morket_Id__c`) -> the reference field that it fills.
+        states: Name of a StateCode field -> the states that the org knows.
+    """
 
     name: str
     by_name: Mapping[str, FieldDescription]
+    relationships: Mapping[str, Relationship] = field(default_factory=dict)
+    reference_of: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[str, tuple[StateCode, ...]] = field(default_factory=dict)
 
     def find(self, name: str) -> FieldDescription | None:
         """The field of this name in any case; None where the org has none or hides it from the user."""
@@ -43,6 +62,7 @@ class DescribeCache:
 
         Raises:
             CommandRefused: code `no_mapping_for_entity`, the org has no such object or the user may not see it.
+            ConfigurationFault: the org does not serve our API version.
         """
         key = (org.cache_key, identifier(crm_object).lower())
         with self._lock:
@@ -68,13 +88,20 @@ def _describe(org: Org, crm_object: str) -> ObjectFields:
         content = org.call("GET", f"/sobjects/{identifier(crm_object)}/describe")
     except CallRefused as refusal:
         if refusal.crm_code in _NO_SUCH_OBJECT:
+            org.check_version()
             raise CommandRefused(f"Salesforce has no object {crm_object}", code="no_mapping_for_entity") from refusal
         raise
     entries = content.get("fields") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise CrmUnavailable("Salesforce answered a describe without fields")
-    fields = [_field(entry) for entry in entries if isinstance(entry, dict) and entry.get("name")]
-    return ObjectFields(str(content.get("name") or crm_object), {field.name.lower(): field for field in fields})
+    named = [entry for entry in entries if isinstance(entry, dict) and entry.get("name")]
+    fields = [_field(entry) for entry in named]
+    return ObjectFields(
+        name=str(content.get("name") or crm_object),
+        by_name={field.name.lower(): field for field in fields},
+        relationships={found.name.lower(): found for found in map(_relationship, named) if found},
+        states=state_codes(named),
+    )
 
 
 def _field(entry: Mapping[str, Any]) -> FieldDescription:
@@ -100,3 +127,10 @@ def _options(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     values = entry.get("picklistValues")
     active = [value for value in values if isinstance(value, dict) and value.get("active", True)] if values else []
     return [(str(value.get("value")), str(value.get("label") or value.get("value"))) for value in active]
+
+
+def _relationship(entry: Mapping[str, Any]) -> Relationship | None:
+    targets, name = entry.get("referenceTo"), entry.get("relationshipName")
+    if not name or not isinstance(targets, list) or len(targets) != 1:
+        return None
+    return Relationship(str(name), str(entry["name"]), str(targets[0]))

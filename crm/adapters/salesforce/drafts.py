@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from crm.adapters.outcome import own_failure
+from crm.adapters.salesforce.checks import CheckedValues
 from crm.adapters.salesforce.describe import ObjectFields
 from crm.adapters.salesforce.errors import RECORD_ERRORS
 from crm.adapters.salesforce.soql import is_record_id
-from crm.adapters.salesforce.values import Unfit, is_same, to_wire
+from crm.adapters.salesforce.values import is_same
 from crm.errors import CommandRefused
 from crm.mapping import MappedRecord, map_record
 from crm.matching import CRM_PREFIX, MatchKind, kind_of, long_id, match_value, morket_match_field, normalise
 from crm.model import CrmRecord, FieldDescription, FieldMapping
-from schemas.failure import FailureCategory
+from crm.write_policy import allowed_on_update, needs_current_values
+from schemas.command import WritePolicy
 from schemas.result import Failure, OutcomeWarning
 from schemas.values import FieldValue
 
@@ -43,12 +45,14 @@ class Draft:
     Attributes:
         values: Salesforce field -> JSON value; null empties the field.
         defaults: The same, for new records only.
+        policies: Salesforce field -> write policy, for every field in `values`.
     """
 
     record: CrmRecord
     match_value: str | None = None
     values: Mapping[str, FieldValue] = field(default_factory=dict)
     defaults: Mapping[str, FieldValue] = field(default_factory=dict)
+    policies: Mapping[str, WritePolicy] = field(default_factory=dict)
     morket_field_of: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[Failure, ...] = ()
     warnings: tuple[OutcomeWarning, ...] = ()
@@ -67,6 +71,11 @@ class Draft:
     def crm_id(self) -> str | None:
         """The id that the publisher gave or that a look-up found, in 18 characters."""
         return long_id(self.record.crm_id) if self.record.crm_id else None
+
+    @property
+    def needs_held(self) -> bool:
+        """True when an update cannot be decided without what Salesforce holds now."""
+        return needs_current_values(self.policies)
 
 
 def match_rule(match_field: str | None, mappings: Sequence[FieldMapping], fields: ObjectFields) -> MatchRule | None:
@@ -88,33 +97,46 @@ def match_rule(match_field: str | None, mappings: Sequence[FieldMapping], fields
 
 
 def draft(
-    record: CrmRecord, mappings: Sequence[FieldMapping], fields: ObjectFields, rule: MatchRule | None, *, strict: bool
+    record: CrmRecord,
+    mappings: Sequence[FieldMapping],
+    fields: ObjectFields,
+    rule: MatchRule | None,
+    *,
+    strict: bool,
+    write_policy: WritePolicy | None = None,
+    default_write_policy: WritePolicy = "overwrite",
 ) -> Draft:
     """Map a record and check each value: unknown and read-only fields are left out with a warning."""
-    mapped = map_record(record, mappings, strict=strict)
-    checked = _Checked(mapped, fields)
+    mapped = map_record(
+        record, mappings, strict=strict, write_policy=write_policy, default_write_policy=default_write_policy
+    )
+    checked = CheckedValues(mapped, fields)
     for name, value in mapped.values.items():
         checked.add(name, value)
     for name in mapped.clear:
         checked.clear(name)
-    defaults = _Checked(mapped, fields)
+    checked.settle()
+    defaults = CheckedValues(mapped, fields)
     for name, value in mapped.defaults.items():
         defaults.add(name, value)
+    defaults.settle()
     return Draft(
         record=record,
         match_value=rule.value_of(record) if rule else None,
         values=checked.values,
         defaults={name: value for name, value in defaults.values.items() if name not in checked.values},
+        policies=_policies(mapped, checked, fields),
         morket_field_of=checked.morket_field_of,
-        errors=(*mapped.errors, *checked.errors, *_id_errors(record)),
+        errors=(*mapped.errors, *checked.errors, *id_errors(record)),
         warnings=(*mapped.warnings, *checked.warnings),
     )
 
 
 def missing_on_create(item: Draft, fields: ObjectFields) -> tuple[Failure, ...]:
     """One failure for each required field that a new record would lack."""
-    filled = {**item.defaults, **item.values}
-    missing = [known for known in fields.by_name.values() if known.required and filled.get(known.name) is None]
+    given = {name for name, value in {**item.defaults, **item.values}.items() if value is not None}
+    filled = given | {fields.reference_of[name] for name in given if name in fields.reference_of}
+    missing = [known for known in fields.by_name.values() if known.required and known.name not in filled]
     return tuple(_missing(known, item.morket_field_of, fields) for known in missing)
 
 
@@ -127,16 +149,33 @@ def body_for_create(item: Draft, fields: ObjectFields) -> dict[str, FieldValue]:
     }
 
 
-def body_for_update(item: Draft, fields: ObjectFields) -> dict[str, FieldValue]:
-    """The fields to change in a record that exists."""
-    return {name: value for name, value in item.values.items() if _is(fields, name, "updateable")}
+def body_for_upsert(item: Draft, fields: ObjectFields) -> dict[str, FieldValue]:
+    """The fields of a record that may be new or not: without those that may be set only once."""
+    return _updateable(item, fields)
 
 
-def is_unchanged(item: Draft, fields: ObjectFields, held: Mapping[str, object]) -> bool:
-    """True when Salesforce already holds every value."""
-    wanted = {name: value for name, value in item.values.items() if _is(fields, name, "updateable")}
-    pairs = ((fields.find(name), value, held.get(name)) for name, value in wanted.items())
-    return all(known is not None and is_same(known, value, before) for known, value, before in pairs)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an update sends, and what it leaves alone and says so."""
+
+    body: Mapping[str, FieldValue]
+    warnings: tuple[OutcomeWarning, ...] = ()
+
+
+def change_for(item: Draft, fields: ObjectFields, held: Mapping[str, object] | None) -> Change:
+    """The change of a record that exists; an empty body where it already is as it should be.
+
+    Args:
+        item: Of the record.
+        fields: Of its object.
+        held: What Salesforce holds; None where that was not asked: then every field is written or not by its policy.
+    """
+    body, kept = allowed_on_update(_updateable(item, fields), item.policies, held or {})
+    if held is not None and all(_holds(fields, name, value, held) for name, value in body.items()):
+        body = {}
+    names = [name for name in kept if item.policies[name] == "fill_if_empty"]
+    differing = [name for name in names if not _holds(fields, name, item.values[name], held or {})]
+    return Change(body, tuple(_kept(item, name) for name in differing))
 
 
 def with_id(item: Draft, crm_id: str | None) -> CrmRecord:
@@ -144,65 +183,19 @@ def with_id(item: Draft, crm_id: str | None) -> CrmRecord:
     return replace(item.record, crm_id=crm_id)
 
 
-class _Checked:
-    """The values of one record as they pass the checks."""
-
-    def __init__(self, mapped: MappedRecord, fields: ObjectFields) -> None:
-        self._mapped = mapped
-        self._fields = fields
-        self.values: dict[str, FieldValue] = {}
-        self.morket_field_of = {_canonical(fields, name): of for name, of in mapped.morket_field_of.items()}
-        self.errors: list[Failure] = []
-        self.warnings: list[OutcomeWarning] = []
-
-    def add(self, name: str, value: FieldValue) -> None:
-        """Take a value, a warning instead of it, or an error."""
-        known = self._writable(name)
-        if known is None:
-            return
-        try:
-            self.values[known.name] = to_wire(known, _country_name(known, self._fields, value))
-        except Unfit as unfit:
-            failure = Failure(
-                code=unfit.code,
-                category=FailureCategory.BAD_DATA,
-                message=str(unfit),
-                hint=unfit.hint,
-                field=self._mapped.morket_field_of.get(name),
-                crm_field=known.name,
-            )
-            self.errors.append(failure)
-
-    def clear(self, name: str) -> None:
-        """Take a field to empty."""
-        known = self._writable(name)
-        if known is not None:
-            self.values[known.name] = None
-
-    def _writable(self, name: str) -> FieldDescription | None:
-        known = self._fields.find(name)
-        if known is not None and (known.createable or known.updateable):
-            return known
-        code, why = ("unknown_field", "does not exist in") if known is None else ("read_only_field", "is read-only in")
-        message = f"{name} {why} {self._fields.name} or is hidden from the connected user; it was left out"
-        field = self._mapped.morket_field_of.get(name)
-        self.warnings.append(OutcomeWarning(code=code, field=field, crm_field=name, message=message))
-        return None
+def _policies(mapped: MappedRecord, checked: CheckedValues, fields: ObjectFields) -> dict[str, WritePolicy]:
+    """Salesforce field -> policy, for the fields that are there; the first mapping of a field counts."""
+    policies: dict[str, WritePolicy] = {}
+    for name in (*mapped.values, *mapped.clear):
+        known = checked.canonical(name)
+        policies.setdefault(known, mapped.policies[name])
+        if known in fields.reference_of:
+            policies.setdefault(fields.reference_of[known], mapped.policies[name])
+    return {name: policies[name] for name in checked.values}
 
 
-def _country_name(known: FieldDescription, fields: ObjectFields, value: FieldValue) -> FieldValue:
-    """The name of a country that was given as its code, in an org whose countries are a picklist: it takes names only.
-
-    Source: help.salesforce.com, "State and Country/Territory Picklists". States are left alone: their codes repeat.
-    """
-    codes = fields.find(f"{known.name}Code") if known.name.endswith("Country") else None
-    if codes is None or not isinstance(value, str):
-        return value
-    names = {spelling.casefold(): label for code, label in codes.options for spelling in (code, label)}
-    return names.get(value.casefold(), value)
-
-
-def _id_errors(record: CrmRecord) -> tuple[Failure, ...]:
+def id_errors(record: CrmRecord) -> tuple[Failure, ...]:
+    """Why `crm_id` cannot be the id of a record; empty when it can, or when there is none."""
     if record.crm_id is None or is_record_id(record.crm_id):
         return ()
     return (own_failure("record_gone", f"{record.crm_id} is not the id of a Salesforce record", field="crm_id"),)
@@ -227,9 +220,20 @@ def _crm_field_of(morket_field: str, mappings: Sequence[FieldMapping]) -> str | 
     return next(found, None)
 
 
-def _canonical(fields: ObjectFields, name: str) -> str:
+def _updateable(item: Draft, fields: ObjectFields) -> dict[str, FieldValue]:
+    return {name: value for name, value in item.values.items() if _is(fields, name, "updateable")}
+
+
+def _holds(fields: ObjectFields, name: str, wanted: FieldValue, held: Mapping[str, object]) -> bool:
     known = fields.find(name)
-    return known.name if known else name
+    return known is not None and is_same(known, wanted, held.get(name))
+
+
+def _kept(item: Draft, name: str) -> OutcomeWarning:
+    message = f"{name} holds a value already, and the write policy is fill_if_empty; it was kept"
+    return OutcomeWarning(
+        code="kept_existing_value", field=item.morket_field_of.get(name), crm_field=name, message=message
+    )
 
 
 def _is(fields: ObjectFields, name: str, right: str) -> bool:

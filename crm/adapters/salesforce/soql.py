@@ -33,6 +33,19 @@ def identifier(name: str) -> str:
     return name
 
 
+def field_path(name: str) -> str:
+    """`name` when it can be the name of a field, or of a related record's field (`Account.Name`).
+
+    Source: SOQL and SOSL Reference, "Understanding Relationship Names".
+
+    Raises:
+        CommandRefused: as `identifier`.
+    """
+    for part in name.split(".", 1):
+        identifier(part)
+    return name
+
+
 def is_identifier(text: str) -> bool:
     """True for what has the form of an object or field name."""
     return _IDENTIFIER.fullmatch(text) is not None
@@ -72,7 +85,7 @@ def select(
     crm_object: str, fields: Iterable[str], *, where: str = "", order_by: str = "", limit: int | None = None
 ) -> str:
     """A whole query; `where` and `order_by` must come from the functions here."""
-    names = ", ".join(identifier(name) for name in dict.fromkeys(fields))
+    names = ", ".join(field_path(name) for name in dict.fromkeys(fields))
     parts = [f"SELECT {names} FROM {identifier(crm_object)}"]  # noqa: S608 - every name is checked one line above
     parts += [f"WHERE {where}"] if where else []
     parts += [f"ORDER BY {order_by}"] if order_by else []
