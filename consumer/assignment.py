@@ -23,7 +23,7 @@ COMMIT_EVERY_S = 0.5
 RETAKE_EVERY_S = 1.0
 KAFKA_TIMEOUT_S = 5.0
 #: Fewest messages that a partition may hold in memory, however many partitions share the budget.
-LEAST_PER_PARTITION = 100
+LEAST_PER_PARTITION = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,16 @@ class Assignment:
     def on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Kafka gave us partitions."""
         consumer.assign(places)
+        # A pause survives a rebalance, so partitions are always resumed by name.
+        consumer.resume(places)
+        is_reachable = True
         for place in places:
             partition = PartitionId(place.topic, place.partition)
-            # A pause survives a rebalance, so a partition is always resumed by name.
-            consumer.resume([place])
-            self._own(partition)
+            # Each try may take seconds, and this is the poll thread: after the first failure the rest waits its turn.
+            is_reachable = is_reachable and self._own(partition)
+            if partition not in self._assigned:
+                self._untaken.add(partition)
+                consumer.pause([place])
         log.info("partitions_assigned", partitions=[place.partition for place in places])
 
     def _own(self, partition: PartitionId) -> bool:
@@ -165,9 +170,10 @@ class Assignment:
             return
         self._next_retake = time.monotonic() + RETAKE_EVERY_S
         for partition in list(self._untaken):
-            self._resume_from_committed(partition)
+            if not self._resume_from_committed(partition):
+                return
 
-    def _resume_from_committed(self, partition: PartitionId) -> None:
+    def _resume_from_committed(self, partition: PartitionId) -> bool:
         place = TopicPartition(partition.topic, partition.partition)
         try:
             offset = self._consumer.committed([place], timeout=KAFKA_TIMEOUT_S)[0].offset
@@ -176,10 +182,11 @@ class Assignment:
             self._consumer.seek(TopicPartition(partition.topic, partition.partition, offset))
         except KafkaException as problem:
             log.warning("committed_offset_unknown", partition=partition.partition, reason=str(problem)[:200])
-            return
+            return False
         if self._own(partition):
             self._consumer.resume([place])
         log.info("partition_retaken", partition=partition.partition, offset=offset)
+        return partition in self._assigned
 
     def on_revoke(self, _consumer: Consumer, places: list[TopicPartition]) -> None:
         """Take nothing more, a short grace for what is in flight, commit, release, forget."""

@@ -13,7 +13,9 @@ from crm.text import scrub
 from schemas.dead_letter import DeadLetterHeader, DeadLetterReason
 
 #: Reasons that say "this is no command at all"; only they count towards the brake.
-UNDECODABLE: Final[frozenset[DeadLetterReason]] = frozenset({"not_json", "no_readable_ids", "not_a_command"})
+UNDECODABLE: Final[frozenset[DeadLetterReason]] = frozenset(
+    {"not_json", "no_readable_ids", "not_a_command", "unreadable"}
+)
 WINDOW: Final = 200
 #: What a letter that is cut keeps: headers and a key of at most this many bytes, and so many headers.
 SMALL_BYTES: Final = 200
@@ -33,7 +35,7 @@ def dead_letter(
         (DeadLetterHeader.TOPIC, message.partition.topic),
         (DeadLetterHeader.PARTITION, str(message.partition.partition)),
         (DeadLetterHeader.OFFSET, str(message.offset)),
-        (DeadLetterHeader.TIMESTAMP, message.published_at.isoformat()),
+        (DeadLetterHeader.TIMESTAMP, message.published_at(now).isoformat()),
         (DeadLetterHeader.SIZE, str(len(value))),
         (DeadLetterHeader.SHA256, sha256(value).hexdigest()),
         (DeadLetterHeader.GROUP, group_id),

@@ -41,9 +41,10 @@ class RawMessage:
         headers = sum(len(name) + len(content or b"") for name, content in self.headers)
         return len(self.key or b"") + len(self.value or b"") + headers
 
-    @property
-    def published_at(self) -> datetime:
-        """The message's timestamp, UTC."""
+    def published_at(self, now: datetime) -> datetime:
+        """The message's timestamp, UTC; `now` where it has none or one of the future, such as microseconds."""
+        if not 0 < self.timestamp_ms < now.timestamp() * 1000:
+            return now
         return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
 
 
@@ -107,8 +108,9 @@ def decode(message: RawMessage, limits: Limits, now: datetime) -> Readable | Unr
     """
     if message.size > limits.max_message_bytes:
         return Unreadable("too_large", f"{message.size} bytes, the limit is {limits.max_message_bytes}")
-    if now - message.published_at > timedelta(seconds=limits.claim_retention_s):
-        return Unreadable("too_old", f"published {message.published_at.isoformat()}, its dedupe record may be gone")
+    published_at = message.published_at(now)
+    if now - published_at > timedelta(seconds=limits.claim_retention_s):
+        return Unreadable("too_old", f"published {published_at.isoformat()}, its dedupe record may be gone")
     try:
         read = envelope.decode(message.headers, message.value)
     except envelope.NotReadable as problem:
@@ -125,8 +127,7 @@ def decode(message: RawMessage, limits: Limits, now: datetime) -> Readable | Unr
         workspace_id=workspace_id,
         command_id=command_id,
         body_hash=body_hash(data),
-        expires_at=(command.expires_at if command else None)
-        or message.published_at + timedelta(seconds=limits.expire_after_s),
+        expires_at=(command.expires_at if command else None) or published_at + timedelta(seconds=limits.expire_after_s),
         command=command,
         refusal=refusal,
         content=data,

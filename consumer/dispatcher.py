@@ -12,7 +12,7 @@ import structlog
 from consumer.committer import Finished
 from consumer.decode import Refusal
 from consumer.flights import SHORT_WAIT_S, Again, Flights
-from consumer.lanes import Lanes
+from consumer.lanes import LaneKey, Lanes
 from consumer.ownership import Ownership
 from consumer.work import Work
 from crm.store import claims
@@ -23,6 +23,8 @@ from crm.store.ownership import PartitionId
 
 log = structlog.get_logger()
 
+#: Bytes of messages that may wait in a lane that cannot go on.
+LANE_BYTES = 1_000_000
 #: The inbox is looked at least this often, for lanes that wake by time.
 TICK_S = 0.25
 
@@ -59,19 +61,31 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class StopTaking:
-    """Start nothing more."""
+    """Start nothing more; `seen` is set when that holds."""
+
+    seen: threading.Event
 
 
 Event = Arrived | Revoked | Landed | Settled | StopTaking
 
 
-class Dispatcher:
-    """Starts commands when their lanes allow, claims them in rounds, and hands what is finished to `commit`.
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Whom the dispatcher tells.
 
-    Args:
+    Attributes:
         commit: Takes a finished command.
         settled: Told of commands that need nothing stored (answered before): their offsets are finished.
+        crashed: Told when a thread met a bug.
     """
+
+    commit: Callable[[Finished], None]
+    settled: Callable[[Work], None]
+    crashed: Callable[[], None]
+
+
+class Dispatcher:
+    """Starts commands when their lanes allow, claims them in rounds, and hands on what is finished."""
 
     def __init__(
         self,
@@ -82,8 +96,7 @@ class Dispatcher:
         concurrency: int,
         lane_backlog: int,
         clock: Callable[[], datetime],
-        commit: Callable[[Finished], None],
-        settled: Callable[[Work], None],
+        outlets: Outlets,
     ) -> None:
         self._engine = engine
         self._flights = flights
@@ -91,8 +104,7 @@ class Dispatcher:
         self._concurrency = concurrency
         self._lane_backlog = lane_backlog
         self._clock = clock
-        self._commit = commit
-        self._settled = settled
+        self._outlets = outlets
         self._lanes = Lanes()
         self._in_flight: set[Work] = set()
         self._taking = True
@@ -151,19 +163,26 @@ class Dispatcher:
             case Settled(work):
                 self._in_flight.discard(work)
                 self._lanes.finish(work)
-            case StopTaking():
+            case StopTaking(seen):
                 self._taking = False
+                seen.set()
 
     def _add(self, work: Work) -> None:
-        if self._lanes.backlog_behind_wait(work.lane) >= self._lane_backlog:
-            work.refusal = Refusal("backlog_full", f"{self._lane_backlog} commands wait for this connection already")
-            work.overflows = True
         self._lanes.add(work)
+        self._answer_overflow(work.lane)
+
+    def _answer_overflow(self, lane: LaneKey) -> None:
+        """What waits beyond the cap in a lane that cannot go on is answered now, so that it holds up nobody else."""
+        for work in self._lanes.cut_backlog(lane, self._lane_backlog, LANE_BYTES):
+            work.refusal = Refusal("backlog_full", "too many commands wait for this connection already")
+            work.overflows = True
+            self._lanes.add(work)
 
     def _put_back(self, work: Work, until: datetime | None = None) -> None:
         """To the front of its lane, unless its partition is gone: then its next owner runs it."""
         if self._ownership.owns(work.partition, work.epoch):
             self._lanes.put_back(work, until)
+            self._answer_overflow(work.lane)
         else:
             self._lanes.finish(work)
 
@@ -202,24 +221,32 @@ class Dispatcher:
                 self._pool.submit(self._fly, work)
             case "done" | "duplicate":
                 self._lanes.finish(work)
-                self._settled(work)
+                self._outlets.settled(work)
             case "reused":
                 work.refuse_as_reused()
                 self._put_back(work)
             case "wait":
-                self._put_back(work, answer.until or self._soon())
+                self._put_back(work, self._clock() + timedelta(seconds=answer.wait_s))
             case "not_owner":
                 self._ownership.refuse(work.partition, work.epoch)
                 self._lanes.finish(work)
 
     def _fly(self, work: Work) -> None:
+        try:
+            self._land(work)
+        except Exception:
+            # Nobody reads a pool thread's exception, and the lane would wait for ever.
+            log.exception("flight_crashed", command_id=work.readable.command_id)
+            self._outlets.crashed()
+
+    def _land(self, work: Work) -> None:
         landing = self._flights.fly(work)
         if isinstance(landing, FinishedCommand):
-            self._commit(Finished(work.offset, landing, work))
+            self._outlets.commit(Finished(work.offset, landing, work))
             return
+        self.post(Landed(work, landing))
         if landing.reason:
             self._tell_waiting(work, landing.reason, landing.until)
-        self.post(Landed(work, landing))
 
     def _tell_waiting(self, work: Work, reason: str, until: datetime) -> None:
         log.info("command_waits", command_id=work.readable.command_id, reason=reason, until=until.isoformat())

@@ -22,6 +22,8 @@ from schemas.topics import Topics
 
 log = structlog.get_logger()
 
+#: Waits that do not count towards `retry_for`: the command was not at fault, so it starts afresh after them.
+PATIENT = frozenset({"reauthorization", "quota"})
 #: How long a command waits when PostgreSQL is away or the lease is short; neither counts as a try.
 SHORT_WAIT_S = 1.0
 
@@ -49,9 +51,9 @@ class Flights:
         now = self.clock()
         work.started_at = work.started_at or now
         refusal = work.refusal or self._expired(work, now)
-        if refusal:
-            return finish(work, Ending(refusal=refusal), self.topics, now)
         try:
+            if refusal:
+                return finish(work, Ending(refusal=refusal), self.topics, now)
             return self._try(work)
         except (LeaseLost, *DatabaseUnavailable):
             return Again(self.clock() + timedelta(seconds=SHORT_WAIT_S))
@@ -70,7 +72,7 @@ class Flights:
         error: CrmError | None = None
         try:
             resolved = self.runner.resolve(command)
-            attempt = self.runner.run(command, resolved, scope=scope, only=work.left())
+            attempt = self.runner.run(command, resolved, scope=scope, only=work.left(), may_have_run=work.attempt > 1)
             interrupted_by = attempt.interrupted_by
             error = interrupted_by if isinstance(interrupted_by, CrmError) else None
         except LeaseLost:
@@ -89,13 +91,15 @@ class Flights:
             return finish(work, ending, self.topics, now)
         tries = Tries(
             work.tries,
-            work.first_ready_at or now,
+            max(work.first_ready_at or now, work.resumed_at or work.first_ready_at or now),
             work.readable.expires_at,
             now,
             random.random(),  # noqa: S311 - jitter
         )
         decision = decide(error, tries, self.retry_for_s)
         if isinstance(decision, RetryAt):
+            if decision.reason in PATIENT:
+                work.resumed_at = decision.at
             return Again(max(decision.at, now + timedelta(seconds=_search_lag_s(attempt, error))), decision.reason)
         return finish(work, self._given_up(work, ending, error, decision), self.topics, now)
 

@@ -42,6 +42,8 @@ class Housekeeping:
                     log.debug("forgotten_some")
             except DatabaseUnavailable as problem:
                 log.warning("housekeeping_failed", reason=type(problem).__name__)
+            except Exception:
+                log.exception("housekeeping_crashed")
 
     def _step(self) -> int:
         with self._engine.begin() as connection:

@@ -39,10 +39,28 @@ class Lanes:
         lane.waiting.append(work)
         self._queue(work.lane, lane)
 
-    def backlog_behind_wait(self, key: LaneKey) -> int:
-        """How many commands wait in a lane that cannot go on now; 0 for a lane that can."""
+    def cut_backlog(self, key: LaneKey, most: int, most_bytes: int) -> list[Work]:
+        """Take out what waits beyond the first `most` or `most_bytes` in a lane that cannot go on now.
+
+        Nothing is taken out of a lane that can, nor the head of one that cannot.
+
+        A copy of a command that stays is not taken out: it would be answered before the command itself.
+        """
         lane = self._lanes.get(key)
-        return len(lane.waiting) if lane and lane.wake_at else 0
+        if lane is None or lane.wake_at is None:
+            return []
+        kept: deque[Work] = deque()
+        staying, used, cut = set(), 0, []
+        for work in lane.waiting:
+            fits = not kept or (len(kept) < most and used + work.size <= most_bytes)
+            if fits or work.claim_key in staying:
+                kept.append(work)
+                staying.add(work.claim_key)
+                used += work.size
+            else:
+                cut.append(work)
+        lane.waiting = kept
+        return cut
 
     def take_ready(self, now: datetime, limit: int) -> list[Work]:
         """Up to `limit` commands that may start now, one a lane at the most; their lanes are busy from here on."""

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from consumer.assignment import POLL_S, Assigned, Assignment
 from consumer.committer import Finished
 from consumer.dead_letters import UNDECODABLE, dead_letter
-from consumer.decode import Limits, RawMessage, Unreadable, decode
+from consumer.decode import Limits, RawMessage, Readable, Unreadable, decode
 from consumer.dispatcher import Arrived, Dispatcher, StopTaking
 from consumer.work import Work
 from crm.store.ownership import PartitionId
@@ -89,15 +89,23 @@ class Loop:
             # A message of a partition that was refused or stopped meanwhile is read again later.
             if assigned is None or assigned.is_flooded:
                 continue
-            work = self._decode(raw, assigned)
+            work = self._accept(raw, assigned)
             if work:
                 works.append(work)
         if works:
             self._dispatcher.post(Arrived(works))
 
-    def _decode(self, raw: RawMessage, assigned: Assigned) -> Work | None:
+    def _read_command(self, raw: RawMessage, now: datetime) -> Readable | Unreadable:
+        try:
+            return decode(raw, self._settings.limits, now)
+        except Exception as problem:
+            # No message may stop the group: whoever reads it next would stop at it too.
+            log.exception("message_unreadable", partition=raw.partition.partition, offset=raw.offset)
+            return Unreadable("unreadable", type(problem).__name__)
+
+    def _accept(self, raw: RawMessage, assigned: Assigned) -> Work | None:
         now = self._clock()
-        read = decode(raw, self._settings.limits, now)
+        read = self._read_command(raw, now)
         undecodable = isinstance(read, Unreadable) and read.reason in UNDECODABLE
         if assigned.brake.saw(undecodable=undecodable):
             log.error("partition_stopped", partition=raw.partition.partition, offset=raw.offset, reason="flood")
@@ -106,10 +114,11 @@ class Loop:
         assigned.tracker.took(raw.offset, raw.size)
         epoch = assigned.tracker.epoch
         if not isinstance(read, Unreadable):
-            return Work(raw.partition, raw.offset, epoch, read)
+            return Work(raw.partition, raw.offset, epoch, read, raw.size)
         log.warning("dead_letter", partition=raw.partition.partition, offset=raw.offset, reason=read.reason)
+        kept = replace(raw, key=None, value=None, headers=()) if read.reason == "unreadable" else raw
         letter = dead_letter(
-            raw, read, epoch=epoch, topic=self._topics.dead_letters, group_id=self._settings.group_id, now=now
+            kept, read, epoch=epoch, topic=self._topics.dead_letters, group_id=self._settings.group_id, now=now
         )
         self._commit(Finished(raw.offset, letter))
         return None
@@ -119,7 +128,8 @@ class Loop:
 
         Polling goes on meanwhile, so that Kafka keeps us in the group; what it brings is left for the next owner.
         """
-        self._dispatcher.post(StopTaking())
+        self._dispatcher.post(StopTaking(seen := threading.Event()))
+        seen.wait(timeout=self._settings.stop_grace_s)
         deadline = time.monotonic() + self._settings.stop_grace_s
         self._assignment.pause_all()
         while self._dispatcher.in_flight() and time.monotonic() < deadline:
@@ -150,7 +160,11 @@ def _raw(message: Message) -> RawMessage:
 
 
 def _headers(message: Message) -> list[tuple[str, bytes | None]]:
-    found = message.headers() or []
+    try:
+        found = message.headers() or []
+    except (SystemError, UnicodeDecodeError):  # a header's name is not UTF-8: the client cannot give any of them
+        log.warning("headers_unreadable", partition=message.partition(), offset=message.offset())
+        return []
     pairs = found.items() if isinstance(found, dict) else found
     return [(name, _as_bytes(content)) for name, content in pairs]
 

@@ -18,6 +18,15 @@ from crm.store.ownership import PartitionId
 
 log = structlog.get_logger()
 
+#: Seconds of a lease that are never used: clocks drift, and a send takes a moment.
+MARGIN_S = 0.25
+
+
+def steady_clock() -> float:
+    """Seconds of a clock that never jumps; where the system has one, also through a suspend of the machine."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -37,7 +46,7 @@ class Ownership:
         member: str,
         lease_s: float,
         renewal_s: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = steady_clock,
     ) -> None:
         self._engine = engine
         self._member = member
@@ -95,7 +104,7 @@ class Ownership:
         if lease is None or lease.epoch != epoch:
             raise LeaseLost(f"{partition.topic}/{partition.partition} is not ours any more")
         left_s = lease.deadline - self._clock()
-        if left_s <= timeout_s:
+        if left_s <= timeout_s + MARGIN_S:
             raise LeaseLost(f"{left_s:.1f} s of lease are left, a call may take {timeout_s:.1f} s")
 
     def owns(self, partition: PartitionId, epoch: int) -> bool:
@@ -121,21 +130,36 @@ class Ownership:
         while not self._stop.wait(self._renewal_s):
             try:
                 self.renew()
-            except DatabaseUnavailable as problem:
-                log.warning("lease_renewal_failed", reason=type(problem).__name__)
+            except Exception:
+                # This thread must live as long as the process: without it no call ever leaves again.
+                log.exception("lease_renewal_crashed")
+
+    @property
+    def problems(self) -> list[str]:
+        """Partitions whose lease is over, for people: nothing is sent for them."""
+        with self._lock:
+            leases = dict(self._leases)
+        late = [partition for partition, lease in leases.items() if lease.deadline <= self._clock()]
+        return [f"{p.topic}/{p.partition}: the lease is over, PostgreSQL did not renew it" for p in late]
 
     def renew(self) -> None:
         """Renew every lease once."""
         with self._lock:
             leases = dict(self._leases)
         for partition, lease in leases.items():
-            asked_at = self._clock()
-            with self._engine.begin() as connection:
-                renewed = ownership.renew(connection, partition, epoch=lease.epoch, lease_s=self._lease_s)
-            if not renewed:
-                log.warning("partition_refused", partition=partition.partition, epoch=lease.epoch)
-                self.refuse(partition, lease.epoch)
-                continue
-            with self._lock:
-                if (current := self._leases.get(partition)) and current.epoch == lease.epoch:
-                    self._leases[partition] = Lease(lease.epoch, asked_at + self._lease_s)
+            try:
+                self._renew_one(partition, lease)
+            except DatabaseUnavailable as problem:
+                log.warning("lease_not_renewed", partition=partition.partition, reason=type(problem).__name__)
+
+    def _renew_one(self, partition: PartitionId, lease: Lease) -> None:
+        asked_at = self._clock()
+        with self._engine.begin() as connection:
+            renewed = ownership.renew(connection, partition, epoch=lease.epoch, lease_s=self._lease_s)
+        if not renewed:
+            log.warning("partition_refused", partition=partition.partition, epoch=lease.epoch)
+            self.refuse(partition, lease.epoch)
+            return
+        with self._lock:
+            if (current := self._leases.get(partition)) and current.epoch == lease.epoch:
+                self._leases[partition] = Lease(lease.epoch, asked_at + self._lease_s)

@@ -44,7 +44,7 @@ def run(settings: RelaySettings) -> int:
     stopping = threading.Event()
     stop_on_signals(stopping)
     shards = [ShardRelay(shard, engine, settings, stopping) for shard in range(SHARDS)]
-    health = HealthServer(settings.health_host, settings.health_port, lambda: _problems(engine))
+    health = HealthServer(settings.health_host, settings.health_port, lambda: _problems(engine, shards, settings))
     health.start()
     housekeeping = Housekeeping(engine, lambda rows: outbox_batches.forget_sent(rows, settings.keep_sent_s))
     housekeeping.start()
@@ -87,15 +87,23 @@ def _listen(engine: Engine, shards: Sequence[ShardRelay], stopping: threading.Ev
                 if listener.wait(WATCH_EVERY_S):
                     for shard in shards:
                         shard.wake.set()
-        except (*DatabaseUnavailable, *outbox_batches.DriverFailure) as problem:
-            log.warning("outbox_listener_lost", reason=type(problem).__name__)
+        except Exception:
+            # Whatever it is: the shards look once a second, and this thread tries again.
+            log.exception("outbox_listener_lost")
             stopping.wait(WATCH_EVERY_S)
 
 
-def _problems(engine: Engine) -> list[str]:
+def _problems(engine: Engine, shards: Sequence[ShardRelay], settings: RelaySettings) -> list[str]:
     try:
         with engine.connect() as connection:
             count = outbox_batches.count_quarantined(connection)
     except DatabaseUnavailable:
         return ["PostgreSQL does not answer"]
-    return [f"{count} outbox rows are quarantined: the broker refuses them; see their error column"] if count else []
+    found = [
+        f"shard {number} could send nothing: see the log"
+        for number, shard in enumerate(shards)
+        if shard.stalled_since is not None and time.monotonic() - shard.stalled_since > settings.transaction_timeout_s
+    ]
+    if count:
+        found.append(f"{count} outbox rows are quarantined: the broker refuses them; see their error column")
+    return found

@@ -37,6 +37,7 @@ class ShardRelay:
 
     Attributes:
         wake: Set when there may be something to send.
+        stalled_since: Monotonic instant since when nothing could be sent; None while all is well. For readiness.
         busy_since: Monotonic instant when the work under way began; None while there is none. For the watchdog.
     """
 
@@ -53,6 +54,7 @@ class ShardRelay:
         self._stopping = stopping
         self.wake = threading.Event()
         self.busy_since: float | None = None
+        self.stalled_since: float | None = None
 
     def run(self) -> None:
         """Try to hold the shard and relay it, until stopping."""
@@ -65,8 +67,17 @@ class ShardRelay:
                 log.warning("relay_lost_producer", shard=self._shard, reason=str(problem)[:300])
             except CursorTopicMissing as problem:
                 log.error("relay_cannot_start", shard=self._shard, reason=str(problem))  # noqa: TRY400 - no bug of ours
+            except Exception:
+                # The shard's messages wait for this thread alone: it must never end while the process lives.
+                log.exception("relay_crashed", shard=self._shard)
             self.busy_since = None
+            self._stalls()
             self._stopping.wait(PAUSE_S)
+
+    def _stalls(self) -> None:
+        """Something went wrong: what is not sent since then is what readiness tells."""
+        if self.stalled_since is None and not self._stopping.is_set():
+            self.stalled_since = time.monotonic()
 
     def _hold(self) -> None:
         session = outbox_batches.open_shard_session(self._engine, idle_timeout_s=self._settings.idle_session_s)
@@ -85,16 +96,19 @@ class ShardRelay:
         producer.init_transactions(3 * self._settings.transaction_timeout_s)
         cursor = self._read_cursor()
         log.info("shard_held", shard=self._shard, cursor=cursor)
+        self.busy_since = None
         while not self._stopping.is_set():
             self.wake.clear()
             batch = outbox_batches.next_batch(session, self._shard, limit=self._settings.batch_size, above=cursor)
             if batch is None:
-                self.busy_since = None
+                self.busy_since = self.stalled_since = None
                 self.wake.wait(self._settings.scan_s)
                 continue
             self.busy_since = time.monotonic()
             if batch.id > cursor and not self._send(producer, session, batch):
+                self._stalls()
                 continue
+            self.stalled_since = None
             cursor = max(cursor, batch.id)
             outbox_batches.mark_sent(session, self._shard, batch.id)
 
@@ -123,6 +137,10 @@ class ShardRelay:
                 raise
             log.warning("relay_batch_aborted", shard=self._shard, batch=batch.id, reason=error.name())
             _abort(producer, self._settings.transaction_timeout_s)
+            if len(batch.rows) > 1:
+                # Perhaps one row is at fault, whose topic is missing or forbidden: its neighbours before it go out.
+                outbox_batches.shorten(session, batch)
+            self._stopping.wait(PAUSE_S)
             return False
         return True
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crm.errors import CrmError, QuotaExhausted, Reauthorize, TryAgain
+from crm.errors import AccessTokenRejected, CrmError, QuotaExhausted, ReauthRequired, TryAgain
 
 #: Seconds before the first retry; doubled each time, up to the cap.
 FIRST_DELAY_S = 1.0
@@ -11,6 +11,8 @@ MAX_DELAY_S = 60.0
 MOST_DOUBLINGS = 6
 #: How often a command that waits for a person looks whether they came.
 PERSON_DELAY_S = 5.0
+#: No CRM is believed when it asks for more than a day (HubSpot's 477 may ask for a day).
+MAX_TOLD_S = 86_400.0
 #: How often a used-up quota is tried again.
 QUOTA_DELAY_S = 300.0
 
@@ -49,14 +51,15 @@ def decide(error: CrmError | None, tries: Tries, retry_for_s: float) -> RetryAt 
 
     `error` is what ended the try; None when only single records failed in a way that may go away.
     """
-    if isinstance(error, Reauthorize) and error.code == "reauth_required":
+    if isinstance(error, ReauthRequired):
         return _until_expired(tries, "reauthorization", PERSON_DELAY_S)
     if isinstance(error, QuotaExhausted):
-        return _until_expired(tries, "quota", max(QUOTA_DELAY_S, error.retry_after_s or 0))
-    if error is not None and not isinstance(error, TryAgain):
+        return _until_expired(tries, "quota", min(error.retry_after_s or QUOTA_DELAY_S, MAX_TOLD_S))
+    # A token that is refused although it was refreshed just now: as good as no answer.
+    if error is not None and not isinstance(error, TryAgain | AccessTokenRejected):
         return GiveUp(error.code)
     code = error.code if error else "crm_unavailable"
-    told_s = error.retry_after_s if error and error.retry_after_s else 0.0
+    told_s = min(error.retry_after_s or 0.0, MAX_TOLD_S) if isinstance(error, TryAgain) else 0.0
     at = tries.now + timedelta(seconds=max(told_s, backoff_s(tries.count, tries.jitter)))
     if at > tries.expires_at:
         return GiveUp("expired")

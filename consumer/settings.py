@@ -65,7 +65,7 @@ class WorkerSettings(KafkaSettings):
         description="how long commands are remembered; older messages are dead letters",
     )
     lane_backlog: int = Field(
-        default=500,
+        default=250,
         ge=1,
         alias="CRM_SYNC_LANE_BACKLOG",
         description="commands that may wait behind one that cannot go on",
@@ -77,10 +77,10 @@ class WorkerSettings(KafkaSettings):
         description="a larger command is a dead letter",
     )
     max_queued: int = Field(
-        default=2_000, ge=2, alias="CRM_SYNC_MAX_QUEUED", description="messages in memory, over all partitions"
+        default=10_000, ge=2, alias="CRM_SYNC_MAX_QUEUED", description="messages in memory, over all partitions"
     )
     max_queued_bytes: int = Field(
-        default=32_000_000, ge=1_000_000, alias="CRM_SYNC_MAX_QUEUED_BYTES", description="bytes of them"
+        default=64_000_000, ge=1_000_000, alias="CRM_SYNC_MAX_QUEUED_BYTES", description="bytes of them"
     )
     revoke_grace_s: float = Field(
         default=3.0,

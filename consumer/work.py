@@ -10,6 +10,7 @@ from crm.model import RecordOutcome
 from crm.store.claims import ClaimRequest
 from crm.store.links import RecordLink
 from crm.store.ownership import PartitionId
+from crm.text import scrub
 from schemas.command import PushCommand
 
 
@@ -19,8 +20,10 @@ class Work:
 
     Attributes:
         epoch: Of the partition, when the message was taken; the group commit drops work of another epoch.
+        size: Bytes of its message.
         claim_id: The command id, or the id under which the refusal of a reused command id is answered.
         attempt: Of the claim in force; the group commit must name it.
+        resumed_at: End of the last wait for a person or a quota; `retry_for` counts from there.
         overflows: It is refused because too many wait before it, so it does not wait behind them.
         outcomes: Final outcomes by record index; only what is missing is sent again.
     """
@@ -29,11 +32,13 @@ class Work:
     offset: int
     epoch: int
     readable: Readable
+    size: int = 0
     claim_id: str = ""
     attempt: int = 0
     tries: int = 0
     refusal: Refusal | None = None
     first_ready_at: datetime | None = None
+    resumed_at: datetime | None = None
     started_at: datetime | None = None
     api_calls: int = 0
     overflows: bool = False
@@ -61,7 +66,7 @@ class Work:
             workspace_id=self.readable.workspace_id,
             claim_id=self.claim_id,
             body_hash=self.readable.body_hash,
-            integration=(self.readable.integration or "")[:50] or None,
+            integration=scrub(self.readable.integration or "", 50) or None,
             partition=self.partition,
             offset=self.offset,
             epoch=self.epoch,

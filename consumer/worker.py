@@ -15,7 +15,7 @@ from confluent_kafka import Consumer
 from consumer.assignment import Assignment, AssignmentSettings
 from consumer.committer import Committer, Finished
 from consumer.decode import Limits
-from consumer.dispatcher import Dispatcher, Settled
+from consumer.dispatcher import Dispatcher, Outlets, Settled
 from consumer.flights import Flights
 from consumer.health import HealthServer
 from consumer.housekeeping import Housekeeping
@@ -101,8 +101,7 @@ def assemble(settings: WorkerSettings, parts: Parts, consumer: Consumer) -> Work
         concurrency=settings.concurrency,
         lane_backlog=settings.lane_backlog,
         clock=utc_now,
-        commit=committer.put,
-        settled=settled,
+        outlets=Outlets(commit=committer.put, settled=settled, crashed=lambda: worker.fault("flight")),
     )
     assignment = Assignment(
         consumer,
@@ -143,7 +142,9 @@ def run(settings: WorkerSettings) -> int:
         parts.engine, lambda connection: claims.forget_older_than(connection, settings.claim_retention_s)
     )
     housekeeping.start()
-    health = HealthServer(settings.health_host, settings.health_port, lambda: worker.assignment.problems)
+    health = HealthServer(
+        settings.health_host, settings.health_port, lambda: worker.assignment.problems + worker.ownership.problems
+    )
     health.start()
     log.info("worker_started", group=settings.group_id, concurrency=settings.concurrency)
     try:

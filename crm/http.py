@@ -147,13 +147,14 @@ class HttpClient:
             data=form,
         ).prepare()
         total_s = min(timeout_s or self.timeout_s, self.timeout_s)
+        # Before the leave: a process that is stopped between the two finds its call too late, and does not send it.
+        deadline = time.monotonic() + total_s
         if scope is not None:
             scope.before_send(total_s)
             scope.api_calls += 1
-        return self._exchange(prepared, total_s)
+        return self._exchange(prepared, total_s, deadline)
 
-    def _exchange(self, prepared: requests.PreparedRequest, total_s: float) -> Reply:
-        deadline = time.monotonic() + total_s
+    def _exchange(self, prepared: requests.PreparedRequest, total_s: float, deadline: float) -> Reply:
         try:
             with calls_until(deadline):
                 response = self._transport.send(

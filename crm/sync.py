@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, get_args
 
 from crm import matching, resolution
+from crm.adapters.outcome import failed, own_failure
 from crm.errors import AccessTokenRejected
 from crm.model import (
     CallScope,
@@ -20,6 +21,7 @@ from crm.model import (
     PushOptions,
     RecordOutcome,
     SyncResult,
+    in_order,
 )
 from crm.page_size import fit_page
 from crm.quota import QuotaGuard
@@ -69,6 +71,7 @@ class SyncRunner:
         *,
         scope: CallScope,
         only: Sequence[int] | None = None,
+        may_have_run: bool = False,
     ) -> SyncAttempt:
         """Try a command once.
 
@@ -77,6 +80,7 @@ class SyncRunner:
             resolved: What `resolve` said of it just now.
             scope: Leave to call, and the count of calls.
             only: Indices of the records to send; None for all. For a retry of what failed.
+            may_have_run: Another worker began the command and died: it may have called the CRM.
 
         Raises:
             NotConnected, ReauthRequired: a person must connect or reconnect.
@@ -87,19 +91,29 @@ class SyncRunner:
         try:
             if isinstance(command, PullCommand):
                 return self._pull(command, resolved, scope)
-            return self._push_command(command, resolved, scope, only)
+            return self._push_command(command, resolved, scope, as_records(command, only), may_have_run=may_have_run)
         finally:
             self._quota.note(account_id, scope.limits)
 
     def _push_command(
-        self, command: PushCommand, resolved: Resolved, scope: CallScope, only: Sequence[int] | None
+        self,
+        command: PushCommand,
+        resolved: Resolved,
+        scope: CallScope,
+        records: Sequence[CrmRecord],
+        *,
+        may_have_run: bool,
     ) -> SyncAttempt:
-        records = as_records(command, only)
         match_field = matching.choose_match_field(
             command.match_on[0] if command.match_on else None,
             resolved.field_mappings,
             resolved.adapter.default_match_field(resolved.crm_object),
         )
+        lost: tuple[RecordOutcome, ...] = ()
+        if may_have_run and command.mode == "create":
+            lost, records = _unrepeatable(records, resolved.field_mappings, match_field)
+        if not records:
+            return SyncAttempt(resolved, outcomes=lost)
         link_scope = _link_scope(resolved, match_field)
         options = PushOptions(
             crm_object=resolved.crm_object,
@@ -114,7 +128,7 @@ class SyncRunner:
         tokens, result = self._push(resolved, records, options)
         return SyncAttempt(
             resolved,
-            outcomes=result.outcomes,
+            outcomes=in_order((*lost, *result.outcomes)),
             interrupted_by=result.interrupted_by,
             links=_new_links(link_scope, result.outcomes),
             record_url_template=resolved.adapter.record_url_template(tokens, resolved.crm_object),
@@ -135,6 +149,8 @@ class SyncRunner:
         if not isinstance(result.interrupted_by, AccessTokenRejected):
             return live.tokens, result
         left = {outcome.index for outcome in result.outcomes if outcome.retryable}
+        if not left:
+            return live.tokens, replace(result, interrupted_by=None)
         self._tokens.after_rejection(resolved.connection, live.version)
         live, second = push([record for record in records if record.index in left])
         return live.tokens, _merge_results(result, second)
@@ -204,6 +220,24 @@ def as_records(command: PushCommand, only: Sequence[int] | None = None) -> list[
 def _default_write_policy(connection: Connection) -> WritePolicy:
     stored = connection.settings.get("write_policy", "overwrite")
     return stored if stored in get_args(WritePolicy) else "overwrite"
+
+
+def _unrepeatable(
+    records: Sequence[CrmRecord], field_mappings: Sequence[FieldMapping], match_field: str | None
+) -> tuple[tuple[RecordOutcome, ...], list[CrmRecord]]:
+    """Creates that may have happened and that nothing could find again, and the records that can be tried.
+
+    The worker that began the command died; a create without match value is never repeated.
+    """
+    source = matching.morket_match_field(match_field, field_mappings) if match_field else None
+    lost, rest = [], []
+    for record in records:
+        if record.crm_id or (source and matching.match_value(record, source)):
+            rest.append(record)
+            continue
+        text = "a worker stopped while it wrote this record, and without a match value it cannot be looked up"
+        lost.append(failed(record, own_failure("outcome_unknown", text)))
+    return tuple(lost), rest
 
 
 def _link_scope(resolved: Resolved, match_field: str | None) -> links.LinkScope | None:

@@ -73,6 +73,7 @@ moving_477_next             0       data calls answered 477 (account moves betwe
 search_delay_ms             0       a written record is found by search only after this time; ``crm-sync sandbox`` and
                                     ``python -m sandbox`` start with 3000, as the real one lags by seconds
 search_most_groups          5       ``filterGroups`` a search may have
+search_most_group_filters   6       filters in one group
 search_most_filters         18      filters in all groups together
 search_max_body_chars       0       search bodies above this size are refused; 0 = only ``query`` is held to 3,000
 trace_partial_status        207     status of a batch reply that carries errors: 207, or 200 for the plain 200/201
@@ -198,6 +199,7 @@ class HubspotSwitches(CrmSwitches):
     moving_477_next: int = Field(default=0, ge=-1)
     search_delay_ms: int = Field(default=0, ge=0)
     search_most_groups: int = Field(default=5, ge=1)
+    search_most_group_filters: int = Field(default=6, ge=1)
     search_most_filters: int = Field(default=18, ge=1)
     search_max_body_chars: int = Field(default=0, ge=0)
     trace_partial_status: Literal[200, 207] = 207

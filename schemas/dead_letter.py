@@ -7,7 +7,7 @@ position only. Topic `crm.sync.dead_letters`.
 from enum import StrEnum
 from typing import Final, Literal
 
-DeadLetterReason = Literal["not_json", "no_readable_ids", "too_large", "too_old", "not_a_command"]
+DeadLetterReason = Literal["not_json", "no_readable_ids", "too_large", "too_old", "not_a_command", "unreadable"]
 
 #: Reason -> what it means. `docs/errors.md` prints this table.
 DEAD_LETTER_REASONS: Final[dict[DeadLetterReason, str]] = {
@@ -16,6 +16,7 @@ DEAD_LETTER_REASONS: Final[dict[DeadLetterReason, str]] = {
     "too_large": "the message is over the size limit",
     "too_old": "the message is older than the memory of which commands were run, so running it could repeat it",
     "not_a_command": "the CloudEvents type is another event's",
+    "unreadable": "reading it failed in a way that nobody foresaw; only its position, size and hash are kept",
 }
 
 

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from crm.errors import CommandRefused
-from crm.model import Action, CrmRecord, PushOptions, RecordOutcome
+from crm.model import Action, CrmRecord, RecordOutcome
 from crm.text import scrub
 from schemas.failure import FailureCategory
 from schemas.result import MAX_ERRORS, MAX_WARNINGS, Failure, OutcomeWarning
@@ -192,15 +191,3 @@ def merged_outcomes(
                 match_value=first.match_value,
             )
     return tuple(by_index[index] for index in sorted(by_index))
-
-
-def refuse_unbuilt(options: PushOptions) -> None:
-    """Refuse what no adapter does yet.
-
-    Raises:
-        CommandRefused: code `not_supported_yet`.
-    """
-    if options.mode == "delete":
-        raise CommandRefused("the mode delete is not built yet", code="not_supported_yet")
-    if options.write_policy not in (None, "overwrite"):
-        raise CommandRefused(f"the write policy {options.write_policy} is not built yet", code="not_supported_yet")

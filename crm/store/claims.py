@@ -5,7 +5,7 @@ somebody else waits until that worker cannot be running it any more: the lease o
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -39,15 +39,16 @@ class Claim:
 
     Attributes:
         state: `run` it; `done` = answered before; `reused` = the id was used with another body; `duplicate` = another
-            message of this partition with the same id is being run; `wait` until `until` (None: a moment);
+            message of this partition with the same id is being run; `wait` for `wait_s` seconds;
             `not_owner` = the partition is not ours any more.
-        attempt: 1 for the first claim; raised by each later one. The group commit must name it.
+        attempt: 1 for the first owner; raised by each takeover, so over 1 the CRM may have been called before. The
+            group commit must name it.
     """
 
     state: Literal["run", "done", "reused", "duplicate", "wait", "not_owner"]
     attempt: int = 1
     first_ready_at: datetime | None = None
-    until: datetime | None = None
+    wait_s: float = 1.0
 
 
 _INSERT = text("""
@@ -62,22 +63,30 @@ ON CONFLICT (workspace_id, command_id) DO NOTHING
 RETURNING workspace_id, command_id, first_ready_at
 """)
 
-# The lease that binds a claim: its owner's while the epoch stands, else what the next owner was told to wait for.
-_FOUND = text("""
-SELECT c.workspace_id, c.command_id, c.body_hash, c.state, c.attempt,
-       c.topic, c.partition, c.message_offset, c.epoch, c.first_ready_at,
-       CASE WHEN o.epoch = c.epoch THEN o.lease_until ELSE o.resume_after END AS bound_until,
-       clock_timestamp() AS now
-  FROM command_claims c LEFT JOIN partition_owner o ON o.topic = c.topic AND o.partition = c.partition
+_LOCK = text("""
+SELECT c.workspace_id, c.command_id FROM command_claims c
  WHERE (c.workspace_id, c.command_id) IN (
    SELECT workspace_id, claim_id
      FROM jsonb_to_recordset(CAST(:requests AS jsonb)) AS r (workspace_id uuid, claim_id text))
  ORDER BY c.workspace_id, c.command_id
-   FOR UPDATE OF c
+   FOR UPDATE
+""")
+
+# The lease that binds a claim: its owner's while the epoch stands, else what the next owner was told to wait for. Read
+# after the claims are locked: a statement that waited for a lock sees that row anew, but all other tables as before.
+_FOUND = text("""
+SELECT c.workspace_id, c.command_id, c.body_hash, c.state, c.attempt,
+       c.topic, c.partition, c.message_offset, c.epoch, c.first_ready_at,
+       extract(epoch FROM CASE WHEN o.epoch = c.epoch THEN o.lease_until ELSE o.resume_after END - clock_timestamp())
+         AS bound_for_s
+  FROM command_claims c LEFT JOIN partition_owner o ON o.topic = c.topic AND o.partition = c.partition
+ WHERE (c.workspace_id, c.command_id) IN (
+   SELECT workspace_id, claim_id
+     FROM jsonb_to_recordset(CAST(:requests AS jsonb)) AS r (workspace_id uuid, claim_id text))
 """)
 
 _TAKE_OVER = text("""
-UPDATE command_claims SET attempt = attempt + 1,
+UPDATE command_claims SET attempt = :attempt,
        topic = :topic, partition = :partition, message_offset = :offset, epoch = :epoch,
        claimed_at = now(), waiting_for = NULL, waiting_until = NULL
  WHERE workspace_id = :workspace_id AND command_id = :claim_id
@@ -89,14 +98,11 @@ def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[Clai
     owned = still_owned(connection, ((request.partition, request.epoch) for request in requests))
     mine = [request for request in requests if (request.partition, request.epoch) in owned]
     bound = json.dumps([_as_json(request) for request in mine])
-    new = (
-        {(row.workspace_id, row.command_id): row for row in connection.execute(_INSERT, {"requests": bound})}
-        if mine
-        else {}
-    )
+    new = _rows(connection, _INSERT, bound) if mine else {}
     found: dict[tuple[UUID, str], Row[Any]] = {}
     if len(new) < len(mine):
-        found = {(row.workspace_id, row.command_id): row for row in connection.execute(_FOUND, {"requests": bound})}
+        connection.execute(_LOCK, {"requests": bound})
+        found = _rows(connection, _FOUND, bound)
     answers = []
     for request in requests:
         key = (request.workspace_id, request.claim_id)
@@ -124,16 +130,16 @@ def judge(request: ClaimRequest, row: Any) -> Claim:
     same_partition = (row.topic, row.partition) == (request.partition.topic, request.partition.partition)
     if same_partition and row.epoch == request.epoch:
         # A second message with the same id behind the one that is being run; or our own claim whose answer was lost.
-        if row.message_offset != request.offset:
-            return Claim("duplicate", row.attempt, row.first_ready_at)
-    elif row.bound_until is not None and row.bound_until > row.now:
-        return Claim("wait", row.attempt, row.first_ready_at, row.bound_until)
+        state: Literal["run", "duplicate"] = "run" if row.message_offset == request.offset else "duplicate"
+        return Claim(state, row.attempt, row.first_ready_at)
+    if row.bound_for_s is not None and row.bound_for_s > 0:
+        return Claim("wait", row.attempt, row.first_ready_at, float(row.bound_for_s))
     return Claim("run", row.attempt + 1, row.first_ready_at)
 
 
 def _settle(connection: Connection, request: ClaimRequest, verdict: Claim) -> Claim:
     if verdict.state == "run":
-        connection.execute(_TAKE_OVER, _bind(request))
+        connection.execute(_TAKE_OVER, {**_bind(request), "attempt": verdict.attempt})
     return verdict
 
 
@@ -169,17 +175,6 @@ UPDATE command_claims SET waiting_for = :reason, waiting_until = :until
  WHERE workspace_id = :workspace_id AND command_id = :claim_id AND attempt = :attempt AND state = 'running'"""),
         {"reason": reason, "until": until, "workspace_id": key[0], "claim_id": key[1], "attempt": attempt},
     )
-
-
-def clear_waiting(connection: Connection, keys: Iterable[tuple[UUID, str]]) -> None:
-    """Say that these commands wait no longer."""
-    for workspace_id, claim_id in keys:
-        connection.execute(
-            text("""
-UPDATE command_claims SET waiting_for = NULL, waiting_until = NULL
- WHERE workspace_id = :workspace_id AND command_id = :claim_id AND state = 'running'"""),
-            {"workspace_id": workspace_id, "claim_id": claim_id},
-        )
 
 
 def look(connection: Connection, workspace_id: UUID, command_id: str) -> Mapping[str, Any] | None:

@@ -19,6 +19,8 @@ __all__ = [
 #: No statement of the service may hold a lock or run longer than this; the hot ones take milliseconds.
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 5_000
+#: A process that is stopped in the middle of a transaction loses it, and the locks that others wait for.
+IDLE_IN_TRANSACTION_MS = 10_000
 
 #: What every statement may raise while PostgreSQL is away, restarting or overloaded: wait, then do the same again.
 DatabaseUnavailable = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, exc.InternalError)
@@ -41,11 +43,15 @@ def create_engine(url: str, *, pool_size: int = 8, application_name: str = "crm-
         pool_pre_ping=True,
         pool_timeout=10,
         json_serializer=_compact_json,
+        # An error's text must not hold the statement's values: they are people's data and sealed tokens.
+        hide_parameters=True,
         connect_args={
             "application_name": application_name,
             "connect_timeout": 5,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC",
-            # A peer that vanished without a word is noticed within half a minute.
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC "
+            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
+            # A peer that vanished without a word is noticed within half a minute, idle or in the middle of a statement.
+            "tcp_user_timeout": 30_000,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

@@ -9,15 +9,12 @@ from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import psycopg2
 from sqlalchemy import Connection, Engine, text
 
 from crm.store.outbox import WAKE_CHANNEL, OutboxMessage
 
 #: First key of the advisory locks that say who relays a shard (the second is the shard).
 LOCK_CLASS = 0x43524D
-#: What the listener raises, which speaks to the driver itself.
-DriverFailure = (psycopg2.Error, OSError)
 #: Bytes of payload after which a batch takes no further row.
 MAX_BATCH_BYTES = 8_000_000
 
@@ -41,11 +38,13 @@ class OutboxBatch:
 def open_shard_session(engine: Engine, *, idle_timeout_s: float) -> Connection:
     """A session of its own for one shard; closing it ends its lock.
 
-    PostgreSQL ends a session that says nothing for `idle_timeout_s`: a stopped process gives its shards up.
+    PostgreSQL ends a session that says nothing for `idle_timeout_s`, in a transaction or not: a stopped process gives
+    its shards up.
     """
     session = engine.connect()
     session.detach()
-    session.execute(text(f"SET idle_session_timeout = {int(idle_timeout_s * 1000)}"))
+    for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+        session.execute(text(f"SET {setting} = {int(idle_timeout_s * 1000)}"))
     session.commit()
     return session
 
@@ -156,8 +155,9 @@ class OutboxListener:
 
     def wait(self, timeout_s: float) -> bool:
         """True when there was a notification within `timeout_s` seconds."""
-        ready, _, _ = select.select([self._driver.fileno()], [], [], timeout_s)
-        if not ready:
+        poll = select.poll()  # `select` knows no file number over 1023
+        poll.register(self._driver.fileno(), select.POLLIN)
+        if not poll.poll(timeout_s * 1000):
             return False
         self._driver.poll()
         notified = bool(self._driver.notifies)

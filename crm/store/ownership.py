@@ -1,7 +1,7 @@
 """`partition_owner`: which worker may work a partition, under which epoch, and until when its calls may run.
 
 Taking a partition raises its epoch. Every write of a worker checks that the epochs it works under are still in force,
-under a share lock: a taker's UPDATE waits for that lock, so each write is wholly before the takeover or is refused.
+under a share lock: a taker waits for that lock, so each write is wholly before the takeover or is refused.
 """
 
 from collections.abc import Iterable
@@ -21,14 +21,22 @@ class PartitionId:
 #: A partition under one epoch: what a write stands on.
 Tenure = tuple[PartitionId, int]
 
+_MAKE = text("""
+INSERT INTO partition_owner (topic, partition, epoch, member, lease_until, resume_after)
+VALUES (:topic, :partition, 0, :member, clock_timestamp(), clock_timestamp())
+ON CONFLICT (topic, partition) DO NOTHING
+""")
+
+# FOR UPDATE waits for the share locks of all writes under the old epoch; renewing a lease does not.
+_LOCK = text("SELECT 1 FROM partition_owner WHERE topic = :topic AND partition = :partition FOR UPDATE")
+
 _TAKE = text("""
-INSERT INTO partition_owner AS o (topic, partition, epoch, member, lease_until, resume_after)
-VALUES (:topic, :partition, 1, :member, clock_timestamp() + make_interval(secs => :lease_s), clock_timestamp())
-ON CONFLICT (topic, partition) DO UPDATE SET
-  epoch = o.epoch + 1,
-  member = excluded.member,
-  resume_after = greatest(o.resume_after, o.lease_until),
-  lease_until = excluded.lease_until
+UPDATE partition_owner SET
+  epoch = epoch + 1,
+  member = :member,
+  resume_after = greatest(resume_after, lease_until),
+  lease_until = clock_timestamp() + make_interval(secs => :lease_s)
+ WHERE topic = :topic AND partition = :partition
 RETURNING epoch
 """)
 
@@ -42,12 +50,16 @@ UPDATE partition_owner SET lease_until = least(lease_until, clock_timestamp())
  WHERE topic = :topic AND partition = :partition AND epoch = :epoch
 """)
 
-_EPOCH_FOR_SHARE = text("SELECT epoch FROM partition_owner WHERE topic = :topic AND partition = :partition FOR SHARE")
+# The weakest share lock: a taker waits for it, the owner's own lease renewal does not.
+_EPOCH_FOR_SHARE = text("""
+SELECT epoch FROM partition_owner WHERE topic = :topic AND partition = :partition FOR KEY SHARE""")
 
 
 def take(connection: Connection, partition: PartitionId, *, member: str, lease_s: float) -> int:
     """Become the owner; returns the new epoch. Commands that were running resume when the former lease is over."""
     values = {"topic": partition.topic, "partition": partition.partition, "member": member, "lease_s": lease_s}
+    connection.execute(_MAKE, values)
+    connection.execute(_LOCK, values)
     return int(connection.execute(_TAKE, values).scalar_one())
 
 

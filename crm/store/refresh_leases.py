@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, func, or_, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from crm.store.connections import swap_tokens
 from crm.store.tables import integrations as table
@@ -59,14 +60,14 @@ def store_refreshed(
     also when an earlier try was stored although its answer was lost; reading the tokens again tells.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the database failed for longer than `patience_s` seconds.
+        sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError: it failed for longer than `patience_s` seconds.
     """
     deadline = time.monotonic() + patience_s
     while True:
         try:
             with engine.begin() as transaction:
                 return swap_tokens(transaction, connection_id, expected_version=expected_version, sealed=sealed)
-        except DBAPIError:
+        except (DBAPIError, PoolTimeout):
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_STORE_PAUSE_S)

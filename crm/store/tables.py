@@ -198,6 +198,7 @@ outbox = Table(
     CheckConstraint("state IN ('new', 'prepared', 'sent', 'quarantined')", name="outbox_state_check"),
     Index("outbox_new", "shard", "id", postgresql_where=text("state = 'new'")),
     Index("outbox_prepared", "shard", "batch_id", postgresql_where=text("state = 'prepared'")),
+    Index("outbox_quarantined", "id", postgresql_where=text("state = 'quarantined'")),
     Index("outbox_sent", "sent_at", postgresql_where=text("state = 'sent'")),
 )
 

@@ -163,6 +163,7 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_new ON outbox (shard, id) WHERE state = 'new';
 CREATE INDEX outbox_prepared ON outbox (shard, batch_id) WHERE state = 'prepared';
+CREATE INDEX outbox_quarantined ON outbox (id) WHERE state = 'quarantined';
 CREATE INDEX outbox_sent ON outbox (sent_at) WHERE state = 'sent';
 
 CREATE TABLE held_commands (

@@ -11,7 +11,6 @@ from sandbox.hubspot.store import HubspotRecord
 from sandbox.hubspot.values import InvalidValueError, instant_ms
 from sandbox.switches import HubspotSwitches
 
-MOST_FILTERS_A_GROUP = 6
 ONE_VALUE = frozenset({"EQ", "NEQ", "LT", "LTE", "GT", "GTE", "CONTAINS_TOKEN", "NOT_CONTAINS_TOKEN"})
 MANY_VALUES = frozenset({"IN", "NOT_IN"})
 NO_VALUE = frozenset({"HAS_PROPERTY", "NOT_HAS_PROPERTY"})
@@ -39,13 +38,10 @@ def read_groups(kind: ObjectType, raw: Any, switches: HubspotSwitches) -> list[l
     if not isinstance(raw, list) or not all(isinstance(group, dict) for group in raw):
         raise vague_problem()
     groups = [[_read_filter(kind, one) for one in group.get("filters") or ()] for group in raw]
-    counts, most_groups, most = (
-        [len(group) for group in groups],
-        switches.search_most_groups,
-        switches.search_most_filters,
-    )
-    if len(groups) > most_groups or sum(counts) > most or max(counts, default=0) > MOST_FILTERS_A_GROUP:
-        message = f"At most {most_groups} filterGroups, {MOST_FILTERS_A_GROUP} filters each, {most} in all"
+    counts, most_groups = [len(group) for group in groups], switches.search_most_groups
+    most_in_group, most = switches.search_most_group_filters, switches.search_most_filters
+    if len(groups) > most_groups or sum(counts) > most or max(counts, default=0) > most_in_group:
+        message = f"At most {most_groups} filterGroups, {most_in_group} filters each, {most} in all"
         raise validation(message).refusal()
     return [group for group in groups if group]
 

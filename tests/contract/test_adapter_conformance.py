@@ -141,7 +141,7 @@ def test_the_fact_sheet_is_complete(crm: Connected) -> None:
         assert crm.adapter.default_match_field(name) in mapped
         assert crm.adapter.resolve_object(name.upper(), {}) == name
     assert crm.adapter.slug == crm.slug
-    assert {"upsert", "create", "update"} <= crm.adapter.capabilities.modes
+    assert {"upsert", "create", "update", "delete"} <= crm.adapter.capabilities.modes
 
 
 def test_the_authorization_request_carries_state_and_no_secret(crm: Connected) -> None:
@@ -312,6 +312,7 @@ def test_records_with_one_key_become_one_crm_record(crm: Connected) -> None:
 
     # Then
     assert (second.merged_into, second.crm_id, second.ref) == (0, first.crm_id, "r1")
+    assert actions([first, second]) == ["created", "updated"]
     assert crm.held(str(first.crm_id), crm.person, "last_name", "phone") == ["N1", "1"]
 
 
@@ -344,13 +345,106 @@ def test_a_crm_id_comes_before_the_match_field(crm: Connected) -> None:
     assert crm.held(str(first.crm_id), crm.person, "job_title") == ["CTO"]
 
 
-@pytest.mark.parametrize("option", [{"mode": "delete"}, {"write_policy": "fill_if_empty"}])
-def test_what_is_not_built_is_refused(crm: Connected, option: dict[str, Any]) -> None:
-    """An option that would be ignored is refused instead."""
+@pytest.mark.parametrize("known_by", ["match value", "crm_id", "link"])
+def test_fill_if_empty_keeps_what_a_person_typed(crm: Connected, known_by: str) -> None:
+    """Empty fields are filled, the others kept with a warning, however the record is found; nothing is emptied."""
+    # Given a record with a phone number and a city, and without a title
+    (made,) = crm.push([person(0, phone="+49 30 1", city="Łódź")]).outcomes
+    crm_id = str(made.crm_id)
+    record = replace(person(0, phone="+49 30 2", job_title="CTO"), clear=("city",))
+    record = replace(record, crm_id=crm_id) if known_by == "crm_id" else record
+    options = {"write_policy": "fill_if_empty", "links": {"p0@acme.io": crm_id} if known_by == "link" else {}}
+
+    # When another number, a title and an empty city are pushed twice
+    (first,) = crm.push([record], **options).outcomes
+    (second,) = crm.push([record], **options).outcomes
+
+    # Then only the title was written
+    assert (first.action, second.action, first.crm_id) == ("updated", "unchanged", crm_id)
+    assert {(one.code, one.field) for one in first.warnings} == {
+        ("kept_existing_value", "phone"),
+        ("kept_existing_value", "city"),
+    }
+    assert crm.held(crm_id, crm.person, "phone", "city", "job_title") == ["+49 30 1", "Łódź", "CTO"]
+
+
+def test_create_only_writes_new_records_and_leaves_the_others(crm: Connected) -> None:
+    """A new record gets every value, the match field included; an existing one none."""
+    # Given
+    (made,) = crm.push([person(0, job_title="CTO")]).outcomes
+
+    # When
+    records = [person(0, job_title="CEO", phone="1"), person(1, job_title="CFO")]
+    known, new = crm.push(records, write_policy="create_only").outcomes
+
+    # Then
+    assert (known.action, known.crm_id, new.action) == ("unchanged", made.crm_id, "created")
+    title, phone = crm.held(str(made.crm_id), crm.person, "job_title", "phone")
+    assert (title, phone or None) == ("CTO", None)
+    assert crm.held(str(new.crm_id), crm.person, "email", "job_title") == ["p1@acme.io", "CFO"]
+
+
+def test_the_commands_policy_comes_before_the_mappings_and_the_connections(crm: Connected) -> None:
+    """Connection, then mapping, then command: the last that says something holds."""
+    # Given a record, and a mapping of its own for the title
+    (made,) = crm.push([person(0, job_title="CTO", phone="1")]).outcomes
+    mappings = [
+        replace(one, write_policy="overwrite") if one.morket_field == "job_title" else one
+        for one in crm.adapter.default_mappings(crm.person)
+    ]
+
+    def push(title: str, **options: Any) -> list[object]:
+        record = person(0, job_title=title, phone="2")
+        settings = PushOptions(crm.person, default_write_policy="fill_if_empty", **options)
+        crm.adapter.push_records(crm.tokens, [record], mappings, options=settings)
+        return crm.held(str(made.crm_id), crm.person, "job_title", "phone")
+
     # When / Then
-    with pytest.raises(CommandRefused) as refused:
-        crm.push([person(0)], **option)
-    assert refused.value.code == "not_supported_yet"
+    assert push("CEO") == ["CEO", "1"]
+    assert push("CFO", write_policy="create_only") == ["CEO", "1"]
+    assert push("CFO", write_policy="overwrite") == ["CFO", "2"]
+
+
+def test_deleting_finds_records_as_an_update_does_and_may_be_repeated(crm: Connected) -> None:
+    """By id and by match value; what is gone already is no failure, and others stay."""
+    # Given three records
+    made = crm.push([person(index) for index in range(3)]).outcomes
+    records = [replace(person(7, email=None), crm_id=made[0].crm_id), person(1), person(8), person(9, email=None)]
+    records = [replace(record, index=index) for index, record in enumerate(records)]
+
+    # When one is deleted by id and one by its match value, twice
+    first = crm.push(records, mode="delete").outcomes
+    second = crm.push(records, mode="delete").outcomes
+
+    # Then
+    assert actions(first) == ["updated", "updated", "unchanged", "failed"]
+    assert actions(second) == ["unchanged", "unchanged", "unchanged", "failed"]
+    assert [[one.code for one in outcome.warnings] for outcome in first[:3]] == [
+        ["deleted"],
+        ["deleted"],
+        ["not_found"],
+    ]
+    assert {one.code for outcome in second[:3] for one in outcome.warnings} == {"not_found"}
+    assert [error.code for error in first[3].errors] == ["no_match_value"]
+    assert [record.crm_id for record in crm.pull()] == [made[2].crm_id]
+    assert "delete" in crm.adapter.capabilities.modes
+
+
+def test_a_delete_of_several_matches_deletes_none(crm: Connected) -> None:
+    """Which one is meant is for a person to say."""
+    # Given two companies with one domain
+    company = {"company_domain": "acme.io", "company_name": "Acme"}
+    for _ in range(2):
+        crm.push([CrmRecord({**company, "company_domain": f"{_}.io"})], crm.company, mode="create")
+    made = crm.pull(crm_object=crm.company).records
+    crm.push([CrmRecord(company, index=i, crm_id=one.crm_id) for i, one in enumerate(made)], crm.company)
+
+    # When
+    (outcome,) = crm.push([CrmRecord(company)], crm.company, mode="delete").outcomes
+
+    # Then
+    assert [error.code for error in outcome.errors] == ["several_matches"]
+    assert len(crm.pull(crm_object=crm.company)) == 2
 
 
 def test_a_strict_push_fails_unmapped_fields(crm: Connected) -> None:

@@ -163,8 +163,7 @@ def test_default_values_are_for_new_records_only(portal: ConnectedPortal) -> Non
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        (PushOptions("contacts", mode="delete"), "not_supported_yet"),
-        (PushOptions("contacts", write_policy="fill_if_empty"), "not_supported_yet"),
+        (PushOptions("2-1", mode="delete"), "no_mapping_for_entity"),
         (PushOptions("contacts", match_on="shoe_size"), "invalid_match_field"),
         (PushOptions("contacts", match_on="crm:no_such"), "invalid_match_field"),
         (PushOptions("2-123456"), "no_mapping_for_entity"),

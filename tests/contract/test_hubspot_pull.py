@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from crm.adapters.hubspot.cursor import Position, Seen, settle
-from crm.adapters.hubspot.search import SearchPace
+from crm.adapters.hubspot.pace import SearchPace
 from crm.errors import CommandRefused, RateLimited
 from crm.model import CrmRecord, FieldMapping, PulledPage, PullOptions
 from sandbox.server import SandboxServer
@@ -213,7 +213,7 @@ def test_the_search_limit_is_told(portal: ConnectedPortal) -> None:
     """A search that HubSpot refuses for its rate is `RateLimited` with the seconds to wait."""
     # Given an account that is over its limit
     portal.pull("person", 1)
-    portal.switch(rate_limited_next=1, rate_limit_policy="SECONDLY")
+    portal.switch(rate_limited_next=-1, rate_limit_policy="SECONDLY")
 
     # When it is pulled / Then the error says so
     with pytest.raises(RateLimited) as limited:
@@ -232,3 +232,41 @@ def test_a_future_start_brings_nothing_and_skips_nothing_before_it(portal: Conne
 
     # Then nothing comes
     assert (len(page), page.has_more) == (0, False)
+
+
+def test_a_search_that_another_program_pushed_over_the_limit_is_asked_again(portal: ConnectedPortal) -> None:
+    """The 5 searches a second are shared with the account's other programs: one refusal costs a second, not the pull."""
+    # Given an account that refuses one search
+    portal.push("contacts", people(1))
+    portal.pull("person", 1)
+    portal.switch(rate_limited_next=1, rate_limit_policy="SECONDLY")
+
+    # When it is pulled / Then the records come
+    assert len(portal.pull("person", 10)) == 1
+
+
+def test_a_pull_goes_past_the_search_wall(portal: ConnectedPortal) -> None:
+    """HubSpot pages a search to 10,000 records and no further; a pull brings all of 10,250, each once.
+
+    They were imported at once, so hundreds of them share a millisecond.
+    """
+    # Given more records than one search may page through
+    count, step = 10_250, 2_050
+    for start in range(0, count, step):
+        portal.store("deals", *({"dealname": f"D{index}"} for index in range(start, start + step)))
+    mappings = (FieldMapping("deal_name", "dealname"),)
+
+    # When they are pulled 200 at a time
+    cursor, names, moments = None, [], set()
+    has_more = True
+    while has_more:
+        options = PullOptions(cursor=cursor)
+        page = portal.adapter.pull_records(portal.tokens, "deals", mappings, 200, options=options)
+        names += [str(record.fields["deal_name"]) for record in page]
+        moments |= {record.modified_at for record in page}
+        cursor, has_more = page.cursor, page.has_more
+
+    # Then none is missing and none came twice
+    assert len(names) == count
+    assert len(set(names)) == count
+    assert len(moments) < count

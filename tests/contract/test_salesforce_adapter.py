@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from crm.adapters.salesforce.calls import Org
+from crm.adapters.salesforce.describe import ObjectFields
 from crm.errors import (
     AccessTokenRejected,
     CommandRefused,
@@ -173,7 +175,7 @@ def test_records_with_one_key_are_merged_and_a_dirty_one_spoils_nothing(org: Con
     # Then one lead holds both good ones
     (row,) = org.stored("Lead")
     assert (row["FirstName"], row["LastName"], row["Phone"]) == ("Ada", "N2", "1")
-    assert (first.action, last.action, last.merged_into, last.crm_id) == ("created", "created", 0, first.crm_id)
+    assert (first.action, last.action, last.merged_into, last.crm_id) == ("created", "updated", 0, first.crm_id)
     assert (codes(dirty), dirty.merged_into) == (["value_too_long"], None)
 
 
@@ -386,6 +388,34 @@ def believe_in_a_ghost(org: ConnectedOrg) -> FieldMapping:
     return FieldMapping("ghost", "Ghost__c")
 
 
+def insist_on_a_ghost(org: ConnectedOrg) -> FieldMapping:
+    """Let every describe name a field that Salesforce refuses, and map it."""
+    described = org.adapter._describes.get
+
+    def haunted(one: Org, crm_object: str) -> ObjectFields:
+        fields = described(one, crm_object)
+        ghost = replace(fields.by_name["title"], name="Ghost__c")
+        return replace(fields, by_name={**fields.by_name, "ghost__c": ghost})
+
+    org.adapter._describes.get = haunted  # type: ignore[method-assign]
+    return FieldMapping("ghost", "Ghost__c")
+
+
+def test_a_field_that_vanished_is_noticed_by_the_first_write(org: ConnectedOrg) -> None:
+    """Plain creates without a look-up: the refused call wrote nothing, so it is made again without the field."""
+    # Given an adapter that believes in a field that the org no longer has
+    ghost = believe_in_a_ghost(org)
+    records = [person(index, email=None, ghost="boo") for index in range(40)]
+
+    # When
+    result = org.push("Lead", records, options=PushOptions("Lead", mode="create"), extra=(ghost,))
+
+    # Then
+    assert {outcome.action for outcome in result.outcomes} == {"created"}
+    assert [warning.code for warning in result.outcomes[0].warnings] == ["unknown_field"]
+    assert len(org.stored("Lead")) == 40
+
+
 def test_a_field_that_vanished_is_noticed_before_the_first_write(org: ConnectedOrg) -> None:
     """A look-up or a pull that names a field that is gone is made again with the fields as they are now."""
     # Given an adapter that believes in a field that the org no longer has
@@ -405,8 +435,8 @@ def test_a_field_that_vanished_is_noticed_before_the_first_write(org: ConnectedO
 
 def test_a_refused_call_is_split_down_to_the_record_that_spoils_it(org: ConnectedOrg) -> None:
     """40 plain creates, one of which makes Salesforce refuse the whole call: 39 land."""
-    # Given creates without a look-up, one with a field that is gone
-    ghost = believe_in_a_ghost(org)
+    # Given creates without a look-up, one with a field that is described and refused
+    ghost = insist_on_a_ghost(org)
     records = [person(index, email=None, ghost="boo" if index == 17 else None) for index in range(40)]
 
     # When they are pushed
@@ -421,16 +451,17 @@ def test_a_refused_call_is_split_down_to_the_record_that_spoils_it(org: Connecte
 
 def test_a_split_has_a_budget(org: ConnectedOrg) -> None:
     """When every record spoils its call, the splitting ends; what was not tried alone is retryable."""
-    # Given 64 records that each make Salesforce refuse the whole call
-    ghost = believe_in_a_ghost(org)
+    # Given 64 records that each make Salesforce refuse the whole call, even after the fields were read again
+    ghost = insist_on_a_ghost(org)
+    org.adapter.describe_fields(org.tokens, "Lead", scope=CallScope())
     records = [person(index, email=None, ghost="boo") for index in range(64)]
 
     # When they are pushed
     before = len(org.calls())
     result = org.push("Lead", records, options=PushOptions("Lead", mode="create"), extra=(ghost,))
 
-    # Then at most 2 * log2(64) + 8 calls beside the first were made
-    assert len(org.calls()) - before <= 1 + 2 * 6 + 8
+    # Then at most 2 * log2(64) + 8 calls were made beside the first, its repetition and the describe between them
+    assert len(org.calls()) - before <= 3 + 2 * 6 + 8
     assert {code for outcome in result.outcomes for code in codes(outcome)} == {"unknown_field", "split_budget_spent"}
     assert all(outcome.retryable for outcome in result.outcomes if codes(outcome) == ["split_budget_spent"])
 

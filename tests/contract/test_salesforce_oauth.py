@@ -56,7 +56,7 @@ def token_endpoint(replies: Mapping[str, tuple[int, Any]]) -> Iterator[Salesforc
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             self.rfile.read(length)
-            status, content = replies.get(self.path.rsplit("/", 1)[-1], (404, {}))
+            status, content = replies.get(urlsplit(self.path).path.rsplit("/", 1)[-1], (404, {}))
             origin = f"http://{self.headers['Host']}/salesforce"
             body = json.dumps(content(origin) if callable(content) else content).encode()
             self.send_response(status)
@@ -88,7 +88,7 @@ def token_reply(**changes: Any) -> Callable[[str], dict[str, Any]]:
             "refresh_token": "5Aep861refresh",
             "id": f"{origin}/id/{ORG_ID}/{USER_ID}",
             "issued_at": "1795348800000",
-            "instance_url": "https://acme.my.salesforce.com",
+            "instance_url": origin,
             "scope": "refresh_token api",
             **changes,
         }
@@ -215,7 +215,7 @@ def test_side_calls_may_fail() -> None:
 
     # Then
     assert (tokens.expires_at, tokens.user) == (None, None)
-    assert (tokens.account_id, tokens.account_name) == (ORG_ID, "acme.my.salesforce.com")
+    assert (tokens.account_id, tokens.account_name) == (ORG_ID, "127.0.0.1")
     assert tokens.refresh_token == "5Aep861refresh"
 
 

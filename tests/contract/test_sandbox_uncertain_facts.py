@@ -159,6 +159,9 @@ def test_where_a_missing_scope_is_named(portal: HubspotCaller, place: str) -> No
         ({"search_most_groups": 10, "search_most_filters": 25}, 10, 2, 200),
         ({"search_most_groups": 10, "search_most_filters": 25}, 11, 1, 400),
         ({"search_most_groups": 10, "search_most_filters": 25}, 5, 6, 400),
+        ({}, 1, 7, 400),
+        ({"search_most_group_filters": 10}, 1, 10, 200),
+        ({"search_most_group_filters": 10}, 1, 11, 400),
     ],
 )
 def test_how_many_filters_a_search_may_have(

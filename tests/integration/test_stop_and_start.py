@@ -60,7 +60,7 @@ def test_a_second_sigterm_exits_now(empty_house: Callable[..., House]) -> None:
     # Given a worker whose one call hangs
     house = empty_house()
     house.start("relay")
-    worker = house.start("worker")
+    worker = house.start("worker", CRM_SYNC_INSTANCE_ID="w1")
     workspace_id, _ = _connected(house)
     house.sandbox.switch("salesforce", hang_next=-1)
     command = push(workspace_id, "salesforce", [person(1)])
@@ -75,7 +75,7 @@ def test_a_second_sigterm_exits_now(empty_house: Callable[..., House]) -> None:
     assert still_runs
     assert worker.process.wait(2) == 130
     house.sandbox.switch("salesforce", hang_next=0)
-    house.start("worker")
+    house.start("worker", CRM_SYNC_INSTANCE_ID="w1")
     assert house.result_of(command["command_id"])["status"] == "completed"
 
 
@@ -200,7 +200,7 @@ def _writes(house: House) -> int:
 def _partition_of(house: House, key: str) -> int:
     placed: list[int] = []
     house.producer.produce(
-        house.inside.topics.results, b"{}", key=key, on_delivery=lambda _error, message: placed.append(message.partition())
+        house.inside.topics.results, b'{"command_id": "probe"}', key=key, on_delivery=lambda _error, message: placed.append(message.partition())
     )
     house.producer.flush(10)
     return placed[0]

@@ -1,6 +1,6 @@
 """Fixtures of the integration tests: a sandbox and a house of the test's own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -34,9 +34,16 @@ def empty_house(
     """Opens a house with further settings; the test starts its processes."""
     with ExitStack() as stack:
 
-        def opened(**settings: str) -> House:
+        def opened(
+            *, topic_config: Mapping[str, Mapping[str, str]] | None = None, **settings: str
+        ) -> House:
             context: AbstractContextManager[House] = open_house(
-                tmp_path, database_url, broker.bootstrap_servers, sandbox_origin, **settings
+                tmp_path,
+                database_url,
+                broker.bootstrap_servers,
+                sandbox_origin,
+                topic_config=topic_config,
+                **settings,
             )
             return stack.enter_context(context)
 

@@ -1,6 +1,7 @@
 """What a worker may do in face of a claim that is there already: the judgement as a table."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,9 @@ from crm.store.claims import Claim, ClaimRequest, judge
 from crm.store.ownership import PartitionId
 from services.commands_in import WORKSPACE
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-READY = NOW - timedelta(minutes=3)
-LATER = NOW + timedelta(seconds=20)
+READY = datetime(2026, 11, 22, 11, 57, tzinfo=UTC)
+#: Seconds for which the former owner may still be running the command, as PostgreSQL gives them.
+BOUND = Decimal("20.5")
 HERE, THERE = PartitionId("commands", 3), PartitionId("commands", 4)
 
 
@@ -26,35 +27,36 @@ def found(**changes: Any) -> Any:
     """The row of a claim at commands/3, offset 10, under epoch 4, whose lease is over."""
     values = {
         "body_hash": memoryview(b"same"), "state": "running", "attempt": 2, "topic": "commands", "partition": 3,
-        "message_offset": 10, "epoch": 4, "first_ready_at": READY, "bound_until": NOW - timedelta(seconds=1), "now": NOW,
+        "message_offset": 10, "epoch": 4, "first_ready_at": READY, "bound_for_s": Decimal("-1.0"),
     }  # fmt: skip
     return SimpleNamespace(**(values | changes))
 
 
 TAKE_OVER = Claim("run", 3, READY)
-WAIT = Claim("wait", 2, READY, LATER)
+WAIT = Claim("wait", 2, READY, 20.5)
+OWN = Claim("run", 2, READY)
 
 
 @pytest.mark.parametrize(
     ("asked", "row", "verdict"),
     [
         pytest.param({}, {"state": "done"}, Claim("done"), id="answered before"),
-        pytest.param({}, {"state": "done", "bound_until": LATER}, Claim("done"), id="answered, lease still runs"),
+        pytest.param({}, {"state": "done", "bound_for_s": BOUND}, Claim("done"), id="answered, lease still runs"),
         pytest.param({"body_hash": b"other"}, {}, Claim("reused"), id="another body while it runs"),
         pytest.param({"body_hash": b"other"}, {"state": "done"}, Claim("reused"), id="another body after it was answered"),
         pytest.param({}, {}, TAKE_OVER, id="former owner's lease is over"),
-        pytest.param({}, {"bound_until": None}, TAKE_OVER, id="nobody owned the partition"),
-        pytest.param({}, {"bound_until": NOW}, TAKE_OVER, id="lease ends this moment"),
-        pytest.param({}, {"bound_until": LATER}, WAIT, id="former owner's lease still runs"),
-        pytest.param({}, {"epoch": 5}, TAKE_OVER, id="our own claim, its answer was lost"),
-        pytest.param({}, {"epoch": 5, "bound_until": LATER}, TAKE_OVER, id="our own retry, under our own lease"),
+        pytest.param({}, {"bound_for_s": None}, TAKE_OVER, id="nobody owned the partition"),
+        pytest.param({}, {"bound_for_s": Decimal(0)}, TAKE_OVER, id="lease ends this moment"),
+        pytest.param({}, {"bound_for_s": BOUND}, WAIT, id="former owner's lease still runs"),
+        pytest.param({}, {"epoch": 5}, OWN, id="our own claim, its answer was lost"),
+        pytest.param({}, {"epoch": 5, "bound_for_s": BOUND}, OWN, id="our own retry, under our own lease"),
         pytest.param(
-            {}, {"epoch": 5, "message_offset": 9, "bound_until": LATER}, Claim("duplicate", 2, READY),
+            {}, {"epoch": 5, "message_offset": 9, "bound_for_s": BOUND}, Claim("duplicate", 2, READY),
             id="a second message with the id behind the running one",
         ),
-        pytest.param({}, {"message_offset": 9, "bound_until": LATER}, WAIT, id="second message, former owner still bound"),
+        pytest.param({}, {"message_offset": 9, "bound_for_s": BOUND}, WAIT, id="second message, former owner still bound"),
         pytest.param({}, {"message_offset": 9}, TAKE_OVER, id="second message, the former owner is gone"),
-        pytest.param({"partition": THERE}, {"epoch": 5, "bound_until": LATER}, WAIT, id="runs in another partition"),
+        pytest.param({"partition": THERE}, {"epoch": 5, "bound_for_s": BOUND}, WAIT, id="runs in another partition"),
         pytest.param({"partition": THERE}, {"epoch": 5}, TAKE_OVER, id="ran in another partition, lease over"),
     ],
 )  # fmt: skip

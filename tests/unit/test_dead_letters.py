@@ -151,4 +151,4 @@ def test_old_garbage_is_forgotten() -> None:
 def test_messages_that_are_merely_wrong_never_count() -> None:
     """What is too large, too old or against the contract is no sign of a bad deploy of the whole topic."""
     # Given, When, Then
-    assert set(UNDECODABLE) == {"not_json", "no_readable_ids", "not_a_command"}
+    assert set(UNDECODABLE) == {"not_json", "no_readable_ids", "not_a_command", "unreadable"}

@@ -1,6 +1,7 @@
 """Bytes from Kafka become a command, a refusal that is answered, or a dead letter."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -201,6 +202,15 @@ def test_a_command_expires_a_day_after_it_was_published_unless_it_says_otherwise
     published = NOW - timedelta(hours=1)
     assert read(raw_message(command_body(), age=timedelta(hours=1))).expires_at == published + timedelta(days=1)
     assert read(raw_message(command_body(expires_at=own))).expires_at == datetime(2026, 11, 22, 12, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("timestamp_ms", [-1, 0, int(NOW.timestamp() * 1_000_000), 2**62])
+def test_a_timestamp_that_says_nothing_is_taken_as_now(timestamp_ms: int) -> None:
+    """No timestamp, or one of the future such as microseconds: neither too old for ever nor valid for ages."""
+    # Given
+    message = replace(raw_message(command_body()), timestamp_ms=timestamp_ms)
+    # When, Then
+    assert read(message).expires_at == NOW + timedelta(days=1)
 
 
 def test_white_space_and_the_order_of_keys_do_not_make_another_body() -> None:

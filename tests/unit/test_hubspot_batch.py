@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from crm.adapters.hubspot.batch import Input, in_calls, reconcile, split_budget_for
 from crm.adapters.hubspot.errors import Reason, existing_id, reasons_of
-from crm.adapters.hubspot.search import SearchPace, in_searches
-from crm.errors import RateLimited
+from crm.adapters.hubspot.search import in_searches
 
 VALIDATION = (
     'Property values were not valid: [{"isValid":false,"message":"Email address x is invalid","error":"INVALID_EMAIL",'
@@ -195,31 +194,3 @@ def test_search_values_are_split_by_size_and_count() -> None:
         groups = list(in_searches(values))
         assert [value for group in groups for value in group] == values
         assert all(len(group) <= 100 and sum(len(value) + 4 for value in group) <= 2_300 for group in groups)
-
-
-def test_searches_of_one_account_are_spaced_to_five_a_second() -> None:
-    """The sixth search within a second waits until the first is older than that; another account does not wait."""
-    # Given a clock that only waiting moves
-    waits: list[float] = []
-    pace = SearchPace(clock=lambda: sum(waits), sleep=waits.append)
-
-    # When six searches of one account and one of another are made
-    for _search in range(6):
-        pace.take("1")
-    pace.take("2")
-
-    # Then only the sixth waited
-    assert waits == [pytest.approx(1.1)]
-
-
-def test_a_search_that_would_wait_too_long_is_refused() -> None:
-    """Beyond three seconds of waiting searches, the command is told to come again later."""
-    # Given a clock that stands still while others wait
-    pace = SearchPace(clock=lambda: 0.0, sleep=lambda _seconds: None)
-    for _search in range(15):
-        pace.take("1")
-
-    # When one more search is asked for / Then it is refused with the seconds to wait
-    with pytest.raises(RateLimited) as limited:
-        pace.take("1")
-    assert limited.value.retry_after_s == pytest.approx(3.3)

@@ -106,12 +106,25 @@ class LanesMachine(RuleBasedStateMachine):
         """What runs is what the model says, one a lane."""
         assert sorted(work.offset for work in self.lanes.running) == sorted(w.offset for w in self.flying.values())
 
+    @rule(connection=st.integers(1, 4), most=st.integers(1, 3))
+    def cut(self, connection: int, most: int) -> None:
+        """What waits beyond a cap in a lane that cannot go on is taken out, the newest; nothing of a lane that can."""
+        lane = work_of(connection, 0).lane
+        cut = self.lanes.cut_backlog(lane, most, 10**9)
+        if self.asleep.get(lane, self.now) > self.now:
+            assert cut == self.waiting[lane][most:]
+            del self.waiting[lane][most:]
+        elif lane not in self.asleep:
+            assert cut == []
+        else:  # its time has come, and no round has looked yet: either is right
+            assert cut in ([], self.waiting[lane][most:])
+            self.waiting[lane] = [work for work in self.waiting[lane] if work not in cut]
+
     @invariant()
-    def backlog_and_wake_are_told(self) -> None:
-        """A lane that waits tells how many wait in it, and nobody oversleeps."""
-        for lane, works in self.waiting.items():
+    def nobody_oversleeps(self) -> None:
+        """The next moment to look is never after the first lane's."""
+        for lane in self.waiting:
             if self.asleep.get(lane, self.now) > self.now:
-                assert self.lanes.backlog_behind_wait(lane) == len(works)
                 wake = self.lanes.next_wake()
                 assert wake is not None
                 assert wake <= self.asleep[lane]
@@ -199,6 +212,24 @@ def test_a_revoke_wakes_what_waited_behind_a_dropped_command() -> None:
     lanes.drop({waits.partition: 1})
     # Then
     assert starts(lanes) == [2]
+
+
+def test_a_cut_counts_bytes_and_spares_the_head_and_copies_of_what_stays() -> None:
+    """The command that a lane waits for stays however large it is; a copy of a command that stays is not answered first."""
+    # Given a lane that waits for a large command, with four behind it, the last a copy of the second
+    lanes = Lanes()
+    works = [work_of(1, offset) for offset in range(5)]
+    works[4].claim_id = works[1].claim_id
+    for work, size in zip(works, [900, 60, 60, 60, 60], strict=True):
+        work.size = size
+        lanes.add(work)
+    (head,) = lanes.take_ready(NOW, 9)
+    lanes.put_back(head, NOW + timedelta(hours=1))
+    # When
+    by_bytes = lanes.cut_backlog(head.lane, 99, 960)
+    # Then
+    assert [work.offset for work in by_bytes] == [2, 3]
+    assert lanes.cut_backlog(head.lane, 1, 960) == []
 
 
 def test_commands_refused_for_a_full_backlog_do_not_wait_behind_it() -> None:

@@ -79,11 +79,11 @@ def may_call(ownership: Ownership, epoch: int, timeout_s: float, partition: Part
     return True
 
 
-@pytest.mark.parametrize(("after_s", "may"), [(0.0, True), (29.9, True), (30.0, False), (59.0, False), (600.0, False)])
+@pytest.mark.parametrize(("after_s", "may"), [(0.0, True), (29.7, True), (29.75, False), (59.0, False), (600.0, False)])
 def test_a_call_leaves_only_when_it_ends_within_the_lease(
     ownership: Ownership, clock: Clock, after_s: float, *, may: bool
 ) -> None:
-    """Of a lease of 60 s a call of 30 s may use the first 30 s, less nothing."""
+    """Of a lease of 60 s a call of 30 s may leave in the first 30 s, less a margin of 0.25 s for clocks that drift."""
     # Given
     epoch = ownership.take(PARTITION)
     # When
@@ -100,13 +100,13 @@ def test_the_lease_counts_from_before_the_database_was_asked(
     owners.latency_s = 10.0
     epoch = ownership.take(PARTITION)
     # When, Then 50 s of 60 are left
-    assert may_call(ownership, epoch, 49.9)
-    assert not may_call(ownership, epoch, 50.0)
+    assert may_call(ownership, epoch, 49.7)
+    assert not may_call(ownership, epoch, 49.75)
     # When it is renewed as slowly, Then the same
     clock.now += 20.0
     ownership.renew()
-    assert may_call(ownership, epoch, 49.9)
-    assert not may_call(ownership, epoch, 50.0)
+    assert may_call(ownership, epoch, 49.7)
+    assert not may_call(ownership, epoch, 49.75)
 
 
 def test_a_renewal_prolongs_the_lease(ownership: Ownership, clock: Clock) -> None:

@@ -46,10 +46,10 @@ def tries(*, count: int = 1, ready_s_ago: float = 0, expires_in_s: float = 86_40
         (RateLimited("429", retry_after_s=120.0), 1, 120, "rate_limited"),
         (QuotaExhausted("daily"), 1, 300, "quota"),
         (QuotaExhausted("daily", retry_after_s=4000.0), 1, 4000, "quota"),
-        (QuotaExhausted("daily", retry_after_s=10.0), 1, 300, "quota"),
+        (QuotaExhausted("daily", retry_after_s=10.0), 1, 10, "quota"),
         (ReauthRequired("invalid_grant"), 1, 5, "reauthorization"),
         (ReauthRequired("invalid_grant"), 99, 5, "reauthorization"),
-        (AccessTokenRejected("401 after a refresh"), 1, 5, "reauthorization"),
+        (AccessTokenRejected("401 after a refresh"), 3, 4, "reauth_required"),
         (None, 1, 1, "crm_unavailable"),
         (None, 3, 4, "crm_unavailable"),
     ],
@@ -113,6 +113,19 @@ def test_a_retry_after_the_commands_own_limit_is_not_waited_for() -> None:
     decision = decide(RateLimited("429", retry_after_s=120.0), known, RETRY_FOR_S)
     # Then
     assert decision == GiveUp("expired")
+
+
+def test_no_crm_is_believed_that_asks_for_more_than_a_day() -> None:
+    """A `Retry-After` of years would hold a command for ever; a day is the most."""
+    # Given a command with a month of time, and CRMs that ask for a year
+    known, year_s, day_s = tries(expires_in_s=30 * 86_400), 366 * 86_400.0, 86_400.0
+    # When, Then
+    assert decide(RateLimited("429", retry_after_s=year_s), known, 2 * day_s) == RetryAt(
+        NOW + timedelta(seconds=day_s), "rate_limited"
+    )
+    assert decide(QuotaExhausted("daily", retry_after_s=year_s), known, RETRY_FOR_S) == RetryAt(
+        NOW + timedelta(seconds=day_s), "quota"
+    )
 
 
 @given(count=st.integers(0, 10_000), jitter=st.floats(0, 1))

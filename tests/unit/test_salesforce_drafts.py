@@ -3,7 +3,7 @@
 import pytest
 
 from crm.adapters.salesforce.describe import ObjectFields
-from crm.adapters.salesforce.drafts import body_for_create, body_for_update, draft, missing_on_create
+from crm.adapters.salesforce.drafts import body_for_create, body_for_upsert, draft, missing_on_create
 from crm.model import CrmRecord, FieldDescription, FieldMapping
 
 
@@ -59,6 +59,6 @@ def test_rights_of_a_field_differ_between_creating_and_updating() -> None:
     item = draft(CrmRecord({"once": "1", "later": "2"}), mappings, known, None, strict=False)
 
     # Then
-    assert (body_for_create(item, known), body_for_update(item, known)) == ({"Once": "1"}, {"Later": "2"})
+    assert (body_for_create(item, known), body_for_upsert(item, known)) == ({"Once": "1"}, {"Later": "2"})
     (missing,) = missing_on_create(item, known)
     assert (missing.code, missing.field, missing.crm_field) == ("required_field_missing", "both", "Both")

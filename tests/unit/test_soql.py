@@ -58,7 +58,7 @@ def test_wildcards_of_a_value_match_nothing_else() -> None:
     assert not pattern.match("axbc")
 
 
-@pytest.mark.parametrize("text", ["", "1a", "a b", "a.b", "a'", "a)", "é", "a" * 101, "a\n", "a;--"])
+@pytest.mark.parametrize("text", ["", "1a", "a b", "a.", ".b", "a.b.c", "a'", "a)", "é", "a" * 101, "a\n", "a.b;--"])
 def test_a_name_is_a_name(text: str) -> None:
     """Objects and fields have no quoting: everything else is refused."""
     # When / Then
@@ -66,6 +66,14 @@ def test_a_name_is_a_name(text: str) -> None:
         soql.select(text, ["Id"])
     with pytest.raises(CommandRefused):
         soql.select("Lead", ["Id", text])
+
+
+def test_a_field_may_be_one_of_a_related_record() -> None:
+    """One step to a parent; objects have no steps."""
+    # When / Then
+    assert soql.select("Contact", ["Id", "Account.Name"]) == "SELECT Id, Account.Name FROM Contact"
+    with pytest.raises(CommandRefused):
+        soql.select("Contact.Account", ["Id"])
 
 
 @given(st.text())

@@ -1,19 +1,23 @@
 """The HubSpot adapter: the owner's interface over this folder's parts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from crm.adapters.contract import Capabilities
 from crm.adapters.hubspot import defaults
+from crm.adapters.hubspot.associations import association_fields
 from crm.adapters.hubspot.batch import BATCH_SIZE
 from crm.adapters.hubspot.calls import API_ORIGIN, Calls
 from crm.adapters.hubspot.errors import raise_for_status
+from crm.adapters.hubspot.flags import HubSpotFlags
 from crm.adapters.hubspot.oauth import AUTHORIZE_ORIGIN, HubSpotOAuth
+from crm.adapters.hubspot.pace import SHARED_PACE
 from crm.adapters.hubspot.properties import PropertyCatalogue
 from crm.adapters.hubspot.pull import Pull
 from crm.adapters.hubspot.push import Push
-from crm.adapters.hubspot.search import Search, SearchPace
+from crm.adapters.hubspot.search import Search
 from crm.http import HttpClient
 from crm.model import (
     CallScope,
@@ -29,6 +33,7 @@ from crm.model import (
 from crm.settings import OAuthClient
 
 _UI_HOST: Final = "app.hubspot.com"
+_DEFAULT_FLAGS: Final = HubSpotFlags()
 
 
 class HubSpotAdapter:
@@ -40,6 +45,7 @@ class HubSpotAdapter:
         api_version: One version for OAuth, objects, properties and account-info.
         sandbox_origin: `http://127.0.0.1:PORT`; both of HubSpot's hosts are then `{origin}/hubspot`.
         clock: The time in UTC.
+        flags: What HubSpot's documents leave open, and what an operator decides.
     """
 
     slug = "hubspot"
@@ -47,14 +53,13 @@ class HubSpotAdapter:
     capabilities = Capabilities(
         entities={"person": ("contacts",), "company": ("companies",)},
         batch_size=BATCH_SIZE,
-        # The token endpoint takes a verifier, but the documents for apps with a secret show no challenge.
         pkce=False,
         rotates_refresh_token=True,
         revocation="refresh_only",
         search_lag_s=10.0,
         scopes=defaults.SCOPES,
         login_hosts={},
-        modes=frozenset({"upsert", "create", "update"}),
+        modes=frozenset({"upsert", "create", "update", "delete"}),
     )
 
     def __init__(
@@ -65,7 +70,9 @@ class HubSpotAdapter:
         api_version: str,
         sandbox_origin: str | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        flags: HubSpotFlags = _DEFAULT_FLAGS,
     ) -> None:
+        self.capabilities = replace(type(self).capabilities, pkce=flags.pkce)
         self._http = http
         self._version = api_version
         self._clock = clock
@@ -73,9 +80,9 @@ class HubSpotAdapter:
         self._pages = f"{sandbox_origin}/hubspot" if sandbox_origin else f"https://{_UI_HOST}"
         authorize = f"{sandbox_origin}/hubspot" if sandbox_origin else AUTHORIZE_ORIGIN
         self._is_sandbox = sandbox_origin is not None
-        self._oauth = HubSpotOAuth(http, client, api_version, authorize, self._api, clock)
+        self._oauth = HubSpotOAuth(http, client, api_version, authorize, self._api, clock, flags)
         self._catalogue = PropertyCatalogue()
-        self._pace = SearchPace()
+        self._pace = SHARED_PACE
 
     def get_auth_url(
         self, state: str, redirect_uri: str, *, code_challenge: str | None = None, login_host: str | None = None
@@ -100,7 +107,10 @@ class HubSpotAdapter:
         return self._oauth.refresh(refresh_token, tokens)
 
     def revoke(self, tokens: OAuthTokens) -> None:
-        """Revoke the refresh token; the app stays installed in the account. See `crm.adapters.contract.CrmAdapter`."""
+        """Revoke the refresh token; the app stays installed unless the flags say otherwise.
+
+        See `crm.adapters.contract.CrmAdapter`.
+        """
         self._oauth.revoke(tokens)
 
     def push_records(
@@ -161,8 +171,9 @@ class HubSpotAdapter:
     def describe_fields(
         self, tokens: OAuthTokens, crm_object: str, *, scope: CallScope
     ) -> tuple[FieldDescription, ...]:
-        """See `crm.adapters.contract.CrmAdapter`."""
-        return tuple(self._catalogue.of(self._calls(tokens, scope), crm_object).values())
+        """See `crm.adapters.contract.CrmAdapter`; associations that can be mapped to stand at the end."""
+        properties = self._catalogue.of(self._calls(tokens, scope), crm_object).values()
+        return (*properties, *association_fields(crm_object))
 
     def resolve_object(self, entity: str, settings: Mapping[str, object]) -> str:  # noqa: ARG002 - one object each
         """See `crm.adapters.contract.CrmAdapter`."""

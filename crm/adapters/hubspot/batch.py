@@ -19,7 +19,7 @@ from crm.http import Reply
 #: Inputs per batch call, for every operation.
 BATCH_SIZE: Final = 100
 
-Operation = Literal["create", "update", "upsert"]
+Operation = Literal["create", "update", "upsert", "archive"]
 Fate = Literal["written", "refused", "silent", "split_budget_spent", "interrupted", "not_sent"]
 
 
@@ -31,12 +31,14 @@ class Input:
         index: The record's place in the command.
         target: What names the record: its id (update), its unique value (upsert), None (create).
         id_property: The unique property that `target` is a value of; None when it is a record id.
+        associations: Of a new record, as they stand on the wire.
     """
 
     index: int
     properties: Mapping[str, str]
     target: str | None = None
     id_property: str | None = None
+    associations: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def trace_id(self) -> str:
@@ -45,9 +47,11 @@ class Input:
 
     def to_wire(self, operation: Operation) -> dict[str, Any]:
         """The element of `inputs`; `associations` is marked as required for creates only."""
+        if operation == "archive":
+            return {"id": self.target}
         wire: dict[str, Any] = {"properties": dict(self.properties), "objectWriteTraceId": self.trace_id}
         if operation == "create":
-            return {**wire, "associations": []}
+            return {**wire, "associations": list(self.associations)}
         wire["id"] = self.target
         return {**wire, "idProperty": self.id_property} if self.id_property else wire
 
@@ -89,6 +93,15 @@ def reconcile(inputs: Sequence[Input], body: Mapping[str, Any]) -> dict[int, Ans
             answers[written] = Answer("written", crm_id=str(result["id"]), is_new=result.get("new") is True)
     silent = Answer("silent", reasons=tuple(unnamed))
     return {item.index: answers.get(item.index, silent) for item in inputs}
+
+
+def reconcile_archive(inputs: Sequence[Input], body: Any) -> dict[int, Answer]:
+    """Index -> answer of an archive: 204 without a body says yes to all, ids that never were included."""
+    finder = _Finder(inputs)
+    answers = {item.index: Answer("written", crm_id=item.target) for item in inputs}
+    for error in objects_in(body.get("errors")) if isinstance(body, Mapping) else ():
+        answers |= {index: Answer("refused", reasons=reasons_of(error)) for index in finder.named_by(error)}
+    return answers
 
 
 class _Finder:
@@ -180,6 +193,11 @@ class BatchWriter:
         for group in in_calls(inputs):
             self._settle(operation, group, is_first=True)
 
+    def interrupt(self, error: CrmError, inputs: Iterable[Input]) -> None:
+        """Stop after a read between two writes failed; the inputs that waited for it are `not_sent`."""
+        self.interrupted_by = self.interrupted_by or error
+        self._mark(list(inputs), Answer("not_sent", error=self.interrupted_by))
+
     def _settle(
         self, operation: Operation, group: Sequence[Input], *, is_first: bool = False, is_guilty: bool = False
     ) -> bool:
@@ -213,7 +231,7 @@ class BatchWriter:
         path = self.calls.objects_path(self.crm_object, f"/batch/{operation}")
         try:
             reply = self.calls.send("POST", path, json={"inputs": [item.to_wire(operation) for item in group]})
-            refused = self._read(reply, group, f"POST {path}")
+            refused = self._read(reply, operation, group, f"POST {path}")
         except LeaseLost:
             raise
         except CrmError as error:
@@ -224,10 +242,13 @@ class BatchWriter:
             return None
         return refused
 
-    def _read(self, reply: Reply, group: Sequence[Input], what: str) -> CallRefused | None:
+    def _read(self, reply: Reply, operation: Operation, group: Sequence[Input], what: str) -> CallRefused | None:
         if 200 <= reply.status < 300:  # noqa: PLR2004
             self._may_have_written = True
-            self.answers.update(reconcile(group, json_object(reply, what)))
+            if operation == "archive":
+                self.answers.update(reconcile_archive(group, reply.json()))
+            else:
+                self.answers.update(reconcile(group, json_object(reply, what)))
             return None
         error = error_of(reply, what=what)
         if not isinstance(error, CallRefused):

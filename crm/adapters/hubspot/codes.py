@@ -91,7 +91,7 @@ STATUSES: Final[Mapping[int, VendorError]] = {
 
 _RECONNECT = VendorError("reauth_required", _AUTH, hint="reconnect HubSpot")
 _CONNECT_AGAIN = VendorError("reauth_required", _AUTH, hint="start connecting again")
-_CLIENT = VendorError("integration_not_configured", _SETTING, hint="correct HUBSPOT_CLIENT_ID and HUBSPOT_CLIENT_SECRET")
+_CLIENT = VendorError("integration_not_configured", _SETTING, hint="correct HUBSPOT_CLIENT_ID or HUBSPOT_CLIENT_SECRET")
 _REDIRECT = VendorError("integration_not_configured", _SETTING, hint="register the redirect URI with the HubSpot app")
 _SCOPES = VendorError("integration_not_configured", _SETTING, hint="give the HubSpot app the scopes that are asked for")
 _FLOW = VendorError("integration_not_configured", _SETTING, hint="the HubSpot app does not take this request")

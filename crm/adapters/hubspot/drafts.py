@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from crm.adapters.hubspot.associations import Wish, association_type, is_association
 from crm.adapters.hubspot.defaults import facts_of
 from crm.adapters.hubspot.values import BadValue, to_wire
 from crm.errors import CommandRefused
 from crm.mapping import MappedRecord, map_record
 from crm.matching import MatchKind, choose_match_field, kind_of, match_value, morket_match_field, normalise
 from crm.model import CrmRecord, FieldDescription, FieldMapping
+from schemas.command import WritePolicy
 from schemas.failure import FailureCategory
 from schemas.result import Failure, OutcomeWarning
 from schemas.values import FieldValue
@@ -44,6 +46,8 @@ class Shape:
     mappings: Sequence[FieldMapping]
     rule: MatchRule | None
     strict: bool = False
+    write_policy: WritePolicy | None = None
+    default_write_policy: WritePolicy = "overwrite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Draft:
     Attributes:
         properties: To write; "" empties a property.
         defaults: For a new record, under `properties`.
+        policies: Property -> write policy, for every property in `properties`.
+        associations: What the record should be tied to.
         errors: Why it cannot be sent.
     """
 
@@ -63,6 +69,8 @@ class Draft:
     properties: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     morket_field_of: Mapping[str, str] = field(default_factory=dict)
+    policies: Mapping[str, WritePolicy] = field(default_factory=dict)
+    associations: tuple[Wish, ...] = ()
     errors: tuple[Failure, ...] = ()
     warnings: tuple[OutcomeWarning, ...] = ()
 
@@ -94,7 +102,13 @@ def match_rule(
 
 def draft(record: CrmRecord, shape: Shape) -> Draft:
     """Map one record and check every value against the live properties."""
-    mapped = map_record(record, shape.mappings, strict=shape.strict)
+    mapped = map_record(
+        record,
+        shape.mappings,
+        strict=shape.strict,
+        write_policy=shape.write_policy,
+        default_write_policy=shape.default_write_policy,
+    )
     checked = _Checked(shape, mapped)
     properties = checked.values(mapped.values)
     properties.update(checked.cleared(mapped.clear))
@@ -106,8 +120,25 @@ def draft(record: CrmRecord, shape: Shape) -> Draft:
         properties=properties,
         defaults=checked.values(mapped.defaults),
         morket_field_of=mapped.morket_field_of,
+        policies={name: mapped.policies.get(name, "overwrite") for name in properties},
+        associations=_wishes(mapped, shape.crm_object),
         errors=(*mapped.errors, *checked.errors),
         warnings=(*checked.warnings, *mapped.warnings),
+    )
+
+
+def _wishes(mapped: MappedRecord, crm_object: str) -> tuple[Wish, ...]:
+    """The associations among the mapped values; a mapping's default is for new records only.
+
+    Raises:
+        CommandRefused: code `not_supported_yet`, HubSpot's association is not one that can be written.
+    """
+    defaults: dict[str, WritePolicy] = dict.fromkeys(mapped.defaults, "create_only")
+    policies = {**defaults, **mapped.policies}
+    return tuple(
+        Wish(name, association_type(crm_object, name), str(value), policies.get(name, "overwrite"))
+        for name, value in mapped.values_for_create.items()
+        if is_association(name)
     )
 
 
@@ -148,6 +179,8 @@ class _Checked:
         """Texts to send; values that cannot be sent are errors."""
         sendable: dict[str, str] = {}
         for name, value in values.items():
+            if is_association(name):
+                continue
             described = self._writable(name)
             if described is None:
                 continue
@@ -160,7 +193,9 @@ class _Checked:
 
     def cleared(self, names: Sequence[str]) -> dict[str, str]:
         """https://developers.hubspot.com/docs/api-reference/latest/crm/properties/guide: "" clears a value."""
-        return {name: "" for name in names if self._writable(name) is not None}
+        for name in filter(is_association, names):
+            self._leave_out("not_supported", name, f"{name} cannot be cleared; associations are only made")
+        return {name: "" for name in names if not is_association(name) and self._writable(name) is not None}
 
     def _text(self, described: FieldDescription, value: FieldValue) -> str | BadValue:
         place = (self._shape.crm_object, described.name)

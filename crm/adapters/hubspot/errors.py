@@ -24,6 +24,8 @@ from crm.errors import (
 from crm.http import Reply
 from schemas.failure import FailureCategory
 
+__all__ = ["TABLE", "Reason", "error_of", "existing_id", "raise_for_status", "reasons_of", "retry_after_s"]
+
 #: Seconds to wait where HubSpot names none: its official clients' own choices.
 #: https://github.com/HubSpot/hubspot-api-nodejs (RetryDecorator)
 _WAIT_S: Final[Mapping[str, float]] = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}

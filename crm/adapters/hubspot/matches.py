@@ -30,7 +30,7 @@ class LookUp:
         """Draft index -> the records that it stands for; none, one or several."""
         if not drafts:
             return {}
-        properties = self._properties(drafts)
+        properties = properties_to_read(drafts, self.rule)
         named = [item for item in drafts if item.crm_id]
         keyed = [item for item in drafts if not item.crm_id and item.match_value]
         linked = {item.index: self._link(item) for item in keyed}
@@ -61,11 +61,13 @@ class LookUp:
                 by_value.setdefault(value, []).append(item)
         return {item.index: by_value.get(_folded(item.match_value) or "", []) for item in drafts}
 
-    def _properties(self, drafts: Sequence[Draft]) -> list[str]:
-        names = {name for item in drafts for name in item.properties}
-        if self.rule:
-            names |= {self.rule.crm_property} | ({_OTHER_ADDRESSES} if self.rule.kind == "email" else set())
-        return sorted(names)
+
+def properties_to_read(drafts: Sequence[Draft], rule: MatchRule | None) -> list[str]:
+    """The properties that decide about drafts: all that would be written, and those that records answer to."""
+    names = {name for item in drafts for name in item.properties}
+    if rule:
+        names |= {rule.crm_property} | ({_OTHER_ADDRESSES} if rule.kind == "email" else set())
+    return sorted(names)
 
 
 def _one(found: Found | None) -> list[Found]:

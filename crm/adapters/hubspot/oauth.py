@@ -4,16 +4,19 @@ Sources: developers.hubspot.com/docs/api-reference/latest/authentication,
 developers.hubspot.com/changelog/new-oauth-v3-api-endpoints-and-standardized-error-responses, RFC 6749, 7009, 7662.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from crm.adapters.hubspot.calls import Calls
+from crm.adapters.hubspot.codes import status_meaning, token_meaning
 from crm.adapters.hubspot.defaults import SCOPES
-from crm.adapters.hubspot.errors import retry_after_s
+from crm.adapters.hubspot.errors import raise_for_status, retry_after_s
+from crm.adapters.hubspot.flags import HubSpotFlags
 from crm.errors import (
+    AccessTokenRejected,
     CommandRefused,
     ConfigurationFault,
     CrmError,
@@ -25,30 +28,12 @@ from crm.errors import (
 from crm.http import HttpClient, Reply
 from crm.model import CallScope, OAuthTokens
 from crm.settings import OAuthClient
+from schemas.failure import FailureCategory
 
 #: EU and other data centres are reached from here by redirect, so a person never chooses a host.
 AUTHORIZE_ORIGIN: Final = "https://app.hubspot.com"
 
 _LONGEST_LIFE_S: Final = 10**9
-
-# HubSpot's `status` words stand beside RFC 6749's `error` words in one body.
-_DEAD_GRANT: Final = frozenset(
-    {"invalid_grant", "access_denied", "invalid_token", "BAD_REFRESH_TOKEN", "BAD_AUTH_CODE", "BAD_HUB"}
-)
-_WRONG_SETTINGS: Final = frozenset(
-    {
-        "invalid_client",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-        "redirect_uri_mismatch",
-        "BAD_CLIENT_ID",
-        "BAD_CLIENT_SECRET",
-        "BAD_REDIRECT_URI",
-        "BAD_SCOPES",
-        "BAD_GRANT_TYPE",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +50,7 @@ class HubSpotOAuth:
     authorize_origin: str
     api_origin: str
     clock: Callable[[], datetime]
+    flags: HubSpotFlags
 
     def authorization_url(
         self, state: str, redirect_uri: str, *, code_challenge: str | None, login_host: str | None
@@ -83,6 +69,8 @@ class HubSpotOAuth:
             "scope": " ".join(SCOPES),
             "state": state,
         }
+        if self.flags.optional_scopes:
+            query["optional_scope"] = " ".join(self.flags.optional_scopes)
         if code_challenge:
             query |= {"code_challenge": code_challenge, "code_challenge_method": "S256"}
         return f"{self.authorize_origin}/oauth/authorize?{urlencode(query, quote_via=quote, safe='')}"
@@ -111,10 +99,28 @@ class HubSpotOAuth:
     def revoke(self, tokens: OAuthTokens) -> None:
         """Revoke the refresh token (RFC 7009); access tokens already issued live on to their 30 minutes.
 
+        With `uninstall_on_disconnect` the app is uninstalled before that; where that fails, the refresh token is
+        revoked all the same and the failure raised afterwards.
+
         Raises:
             CrmUnavailable, RateLimited: the endpoint does not answer.
             GiveUp: it refuses; ConfigurationFault when for the client's settings.
         """
+        problem: CrmError | None = None
+        if self.flags.uninstall_on_disconnect:
+            try:
+                self._uninstall(tokens)
+            except CrmError as failure:
+                problem = failure
+        self._revoke_refresh_token(tokens)
+        if problem is not None:
+            raise GiveUp(
+                f"the refresh token is revoked, uninstalling failed: {problem}",
+                public=f"the refresh token is revoked, but the app is still installed in HubSpot: {problem.public}",
+                crm_code=problem.crm_code,
+            )
+
+    def _revoke_refresh_token(self, tokens: OAuthTokens) -> None:
         token = tokens.refresh_token
         if token is None:
             return
@@ -124,6 +130,29 @@ class HubSpotOAuth:
         error = _token_error(reply)
         if not isinstance(error, ReauthRequired):
             raise error
+
+    def _uninstall(self, tokens: OAuthTokens) -> None:
+        """Uninstall with a live access token; one that has expired is refreshed first. No grant: nothing to uninstall.
+
+        https://developers.hubspot.com/docs/api-reference/latest/app-management/app-uninstalls
+        """
+        path = f"/appinstalls/{self.version}/external-install"
+        for live in self._live_tokens(tokens):
+            calls = Calls(self.http, self.api_origin, self.version, live, CallScope())
+            try:
+                raise_for_status(calls.send("DELETE", path), what=f"DELETE {path}")
+            except AccessTokenRejected:
+                continue
+            return
+
+    def _live_tokens(self, tokens: OAuthTokens) -> Iterator[OAuthTokens]:
+        """The tokens as they are, then refreshed; a rotated refresh token dies with the grant, so nothing is stored."""
+        yield tokens
+        if tokens.refresh_token is not None:
+            try:
+                yield self.refresh(tokens.refresh_token, tokens)
+            except ReauthRequired:
+                return
 
     def _tokens_of(self, form: Mapping[str, str], refresh_token: str | None = None) -> OAuthTokens:
         # The life is counted from before the call left: a slow answer then never makes a token look younger than it is.
@@ -206,21 +235,23 @@ def _read_tokens(body: Any, asked_at: datetime, refresh_token: str | None) -> OA
 def _token_error(reply: Reply) -> CrmError:
     """By RFC 6749 section 5.2's `error` and HubSpot's `status`; the texts never hold anything of the request."""
     body = reply.json()
-    said = [body.get("error"), body.get("status")] if isinstance(body, Mapping) else []
-    words = {str(word)[:60] for word in said if word}
-    named = ", ".join(sorted(words)) or f"HTTP {reply.status}"
+    said = [body.get("status"), body.get("error")] if isinstance(body, Mapping) else []
+    words = [str(word)[:60] for word in said if word]
+    named = ", ".join(dict.fromkeys(words)) or f"HTTP {reply.status}"
     told = retry_after_s(reply)
-    if reply.status == 429:  # noqa: PLR2004 - RFC 6585 section 4
+    at_the_door = status_meaning(reply.status).category
+    if at_the_door is FailureCategory.LIMIT:
         return RateLimited(f"HubSpot's token endpoint: {named}", retry_after_s=told if told is not None else 10.0)
-    is_server_fault = reply.status >= 500  # noqa: PLR2004
-    if is_server_fault or reply.status in {423, 477}:
+    if at_the_door is FailureCategory.UNAVAILABLE:
+        may_have_arrived = reply.status >= 500  # noqa: PLR2004 - 423 and 477 are refusals at the door
         return CrmUnavailable(
-            f"HubSpot's token endpoint: {named}", retry_after_s=told, may_have_arrived=is_server_fault
+            f"HubSpot's token endpoint: {named}", retry_after_s=told, may_have_arrived=may_have_arrived
         )
-    if words & _WRONG_SETTINGS:
-        return ConfigurationFault(f"HubSpot refused the client settings: {named}", crm_code=named)
-    if words & _DEAD_GRANT:
-        return ReauthRequired(f"HubSpot refused the grant: {named}", crm_code=named)
+    known = token_meaning(words)
+    if known is not None and known.category is FailureCategory.CONFIGURATION:
+        return ConfigurationFault(f"HubSpot refused the client settings: {named}; {known.hint}", crm_code=named)
+    if known is not None:
+        return ReauthRequired(f"HubSpot refused the grant: {named}; {known.hint}", crm_code=named)
     return GiveUp(f"HubSpot's token endpoint refused: {named}", crm_code=named)
 
 

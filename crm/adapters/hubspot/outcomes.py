@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from crm.adapters.hubspot.batch import Answer, Operation
+from crm.adapters.hubspot.codes import TABLE
 from crm.adapters.hubspot.drafts import Draft
-from crm.adapters.hubspot.errors import TABLE, Reason, existing_id
+from crm.adapters.hubspot.errors import Reason, existing_id
 from crm.adapters.outcome import failed, own_failure, succeeded, translate
 from crm.errors import (
     AccessTokenRejected,

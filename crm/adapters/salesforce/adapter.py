@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from crm.adapters.salesforce import defaults, lookup, soql
 from crm.adapters.salesforce.calls import Org
+from crm.adapters.salesforce.deletion import Deletion
 from crm.adapters.salesforce.describe import DescribeCache
 from crm.adapters.salesforce.errors import FIELD_CODES, GONE_CODES, messages_in
 from crm.adapters.salesforce.oauth import SalesforceOAuth
 from crm.adapters.salesforce.pull import pull
 from crm.adapters.salesforce.push import Push
+from crm.adapters.salesforce.relationships import with_related
 from crm.errors import CallRefused, CommandRefused
 from crm.http import HttpClient
 from crm.matching import long_id
@@ -29,6 +31,13 @@ from crm.settings import OAuthClient
 
 _DELETE_BATCH = 200
 Outcome = TypeVar("Outcome")
+Given_co = TypeVar("Given_co", covariant=True)
+
+
+class _Runner(Protocol[Given_co]):
+    """A push or pull; `may_be_stale`: its fields were read up to an hour ago."""
+
+    def __call__(self, *, may_be_stale: bool) -> Given_co: ...
 
 
 class SalesforceAdapter:
@@ -56,7 +65,7 @@ class SalesforceAdapter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http
-        self._oauth = SalesforceOAuth(http, client, sandbox_origin)
+        self._oauth = SalesforceOAuth(http, client, api_version, sandbox_origin)
         self._api_version = api_version
         self._sandbox_origin = sandbox_origin
         self._describes = DescribeCache(clock)
@@ -98,11 +107,13 @@ class SalesforceAdapter:
         """Write 1 to 200 records; one outcome for each."""
         org = self._org(tokens, options.scope)
         default = self.default_match_field(options.crm_object)
-        return self._with_live_fields(
-            org,
-            options.crm_object,
-            lambda: Push(org, self._describes, field_mappings, options, default).run(records),
-        )
+
+        def push(*, may_be_stale: bool) -> SyncResult:
+            if options.mode == "delete":
+                return Deletion(org, self._describes, field_mappings, options, default).run(records)
+            return Push(org, self._describes, field_mappings, options, default, may_be_stale).run(records)
+
+        return self._with_live_fields(org, push)
 
     def pull_records(
         self,
@@ -116,9 +127,14 @@ class SalesforceAdapter:
         """Read up to `limit` records that changed since the cursor."""
         how = options or PullOptions()
         org = self._org(tokens, how.scope)
-        return self._with_live_fields(
-            org, entity, lambda: pull(org, self._describes.get(org, entity), field_mappings, limit, how)
-        )
+        names = [mapping.crm_field for mapping in field_mappings]
+
+        def read(*, may_be_stale: bool) -> PulledPage:  # noqa: ARG001 - a pull says by itself what it cannot read
+            fields = self._describes.get(org, entity)
+            related = with_related(fields, names, lambda name: self._describes.get(org, name))
+            return pull(org, related, field_mappings, limit, how)
+
+        return self._with_live_fields(org, read)
 
     def read_records(
         self,
@@ -182,15 +198,15 @@ class SalesforceAdapter:
         """A link that Salesforce redirects to the record's page."""
         return f"{tokens.instance_url}/{{crm_id}}" if tokens.instance_url else None
 
-    def _with_live_fields(self, org: Org, crm_object: str, run: Callable[[], Outcome]) -> Outcome:
+    def _with_live_fields(self, org: Org, run: _Runner[Outcome]) -> Outcome:
         """Run; once more when a field that was described an hour ago proves to be gone before anything was written."""
         try:
-            return run()
+            return run(may_be_stale=True)
         except CallRefused as refusal:
             if refusal.crm_code not in FIELD_CODES:
                 raise
-        self._describes.drop(org, crm_object)
-        return run()
+        self._describes.drop(org)
+        return run(may_be_stale=False)
 
     def _org(self, tokens: OAuthTokens, scope: CallScope) -> Org:
         return Org(self._http, tokens, self._api_version, scope, self._sandbox_origin)

@@ -60,7 +60,9 @@ class CheckedValues:
         """Take a field to empty; a related record's field empties the reference to it."""
         known = self._writable(name)
         if known is not None:
-            self.values.setdefault(self._fields.reference_of.get(known.name, known.name), None)
+            target = self._fields.reference_of.get(known.name, known.name)
+            self.values.setdefault(target, None)
+            self.morket_field_of.setdefault(target, self.morket_field_of[known.name])
 
     def settle(self) -> None:
         """Bring values that depend on each other into the form that Salesforce takes; after the last `add`."""

@@ -23,7 +23,7 @@ CAPABILITIES: Final = Capabilities(
     search_lag_s=0.0,
     scopes=("api", "refresh_token"),
     login_hosts={"production": PRODUCTION, "sandbox": SANDBOX},
-    modes=frozenset({"upsert", "create", "update"}),
+    modes=frozenset({"upsert", "create", "update", "delete"}),
 )
 
 _PERSON: Final = {

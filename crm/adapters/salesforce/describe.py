@@ -77,10 +77,10 @@ class DescribeCache:
             self._known[key] = (now, fields)
         return fields
 
-    def drop(self, org: Org, crm_object: str) -> None:
-        """Forget an object whose fields have proved to be others."""
+    def drop(self, org: Org) -> None:
+        """Forget the objects of an org, one of whose fields has proved to be another."""
         with self._lock:
-            self._known.pop((org.cache_key, crm_object.lower()), None)
+            self._known = {key: entry for key, entry in self._known.items() if key[0] != org.cache_key}
 
 
 def _describe(org: Org, crm_object: str) -> ObjectFields:

@@ -39,6 +39,13 @@ _DUPLICATE: Final = VendorError(
     Category.CONFLICT,
     hint="a similar record exists; merge them in Salesforce or match on its key",
 )
+_COLLATERAL: Final = VendorError(
+    "rolled_back", Category.UNAVAILABLE, retryable=True, hint="another record of the call was at fault; send it again"
+)
+#: Found by its text alone: Salesforce gives it the code of a field that does not exist.
+_NO_RELATED: Final = VendorError(
+    "related_record_not_found", Category.NOT_FOUND, hint="push the record that it refers to first"
+)
 _BAD_VALUE: Final = VendorError("invalid_value", Category.BAD_DATA, hint="correct the value")
 _READ_ONLY: Final = VendorError("read_only_field", Category.MAPPING, hint="map to a field that can be written")
 _RULE: Final = VendorError("validation_rule", Category.BAD_DATA, hint="an admin's rule refused it; its words are above")
@@ -61,13 +68,17 @@ RECORD_ERRORS: Final[Mapping[str, VendorError]] = {
     "NUMBER_OUTSIDE_VALID_RANGE": _BAD_VALUE,
     "INVALID_TYPE_ON_FIELD_IN_RECORD": _BAD_VALUE,
     "JSON_PARSER_ERROR": _BAD_VALUE,
+    "MISSING_ARGUMENT": _BAD_VALUE,
+    "INVALID_ID_FIELD": _BAD_VALUE,
     "FIELD_CUSTOM_VALIDATION_EXCEPTION": _RULE,
     "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": _RULE,
     "FIELD_FILTER_VALIDATION_EXCEPTION": _RULE,
     "INVALID_FIELD_FOR_INSERT_UPDATE": _READ_ONLY,
     "INVALID_FIELD": VendorError("unknown_field", Category.MAPPING, hint="correct the mapping"),
+    "INVALID_TYPE": VendorError("unknown_object", Category.MAPPING, hint="correct the object's name"),
     "DUPLICATE_VALUE": _DUPLICATE,
     "DUPLICATES_DETECTED": _DUPLICATE,
+    "DUPLICATE_DML_EXCEPTION": _DUPLICATE,
     "DUPLICATE_EXTERNAL_ID": VendorError(
         "several_matches", Category.CONFLICT, hint="several records hold this key; merge them in Salesforce"
     ),
@@ -81,6 +92,14 @@ RECORD_ERRORS: Final[Mapping[str, VendorError]] = {
     "INSUFFICIENT_ACCESS_OR_READONLY": _PERMISSION,
     "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": _PERMISSION,
     "INSUFFICIENT_ACCESS": _PERMISSION,
+    "DELETE_FAILED": VendorError(
+        "delete_refused", Category.CONFLICT, hint="other records depend on it; remove or move them in Salesforce first"
+    ),
+    "ENTITY_IS_LOCKED": VendorError(
+        "approval_pending", Category.CONFLICT, hint="an approval process holds the record; send it again afterwards"
+    ),
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK": _COLLATERAL,
+    "PROCESSING_HALTED": _COLLATERAL,
     "UNABLE_TO_LOCK_ROW": _LOCKED,
     "STORAGE_LIMIT_EXCEEDED": VendorError("storage_full", Category.LIMIT, hint="free storage in Salesforce"),
     "UNKNOWN_EXCEPTION": _UNAVAILABLE,
@@ -97,6 +116,7 @@ FIELD_CODES: Final = frozenset({"INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDAT
 _BUSY_CODES: Final = frozenset(
     {"QUERY_TIMEOUT", "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG"}
 )
+_FOREIGN_KEY: Final = "Foreign key external ID"
 _OK = range(200, 300)
 
 
@@ -118,18 +138,34 @@ def messages_in(content: Any) -> list[SalesforceMessage]:
 def record_failure(message: SalesforceMessage, morket_field_of: Mapping[str, str]) -> Failure:
     """The public failure of one record's error."""
     crm_field = message.fields[0] if message.fields else None
+    known = _by_its_text(message) or RECORD_ERRORS.get(message.code)
+    table = {message.code: known} if known is not None else {}
+    return translate(table, message.code, message.text, crm_field, morket_field_of)
+
+
+def is_stale_field(message: SalesforceMessage) -> bool:
+    """True when what we remember of the object's fields is no longer so."""
+    return message.code in FIELD_CODES and not _is_unknown_relation(message)
+
+
+def _by_its_text(message: SalesforceMessage) -> VendorError | None:
+    """What an error means whose code says too little."""
+    if _is_unknown_relation(message):
+        return _NO_RELATED
     if message.code in GONE_CODES and not is_gone(message):
-        failure = translate(RECORD_ERRORS, "FIELD_INTEGRITY_EXCEPTION", message.text, crm_field, morket_field_of)
-        return failure.model_copy(update={"crm_code": message.code})
+        return RECORD_ERRORS["FIELD_INTEGRITY_EXCEPTION"]
     if message.code == "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY" and "UNABLE_TO_LOCK_ROW" in message.text:
-        failure = translate(RECORD_ERRORS, "UNABLE_TO_LOCK_ROW", message.text, crm_field, morket_field_of)
-        return failure.model_copy(update={"crm_code": message.code})
-    return translate(RECORD_ERRORS, message.code, message.text, crm_field, morket_field_of)
+        return _LOCKED
+    return None
+
+
+def _is_unknown_relation(message: SalesforceMessage) -> bool:
+    return message.code in ("INVALID_FIELD", "INVALID_CROSS_REFERENCE_KEY") and _FOREIGN_KEY in message.text
 
 
 def is_gone(message: SalesforceMessage) -> bool:
     """True when the record itself can no longer be written to: the same codes also speak of records it refers to."""
-    return message.code in GONE_CODES and not set(message.fields) - {"Id", "id"}
+    return message.code in GONE_CODES and not set(message.fields) - {"Id", "id"} and not _is_unknown_relation(message)
 
 
 def record_failures(messages: Sequence[SalesforceMessage], morket_field_of: Mapping[str, str]) -> tuple[Failure, ...]:
@@ -152,8 +188,15 @@ def raise_for_status(reply: Reply, *, writes: bool) -> None:
     if reply.status in _OK:
         return
     found = messages_in(reply.json())
-    first = found[0] if found else SalesforceMessage("", reply.text(120) if reply.status in range(400, 500) else "")
+    first = found[0] if found else SalesforceMessage("", _text_of(reply))
     raise _error(reply, first, writes=writes)
+
+
+def _text_of(reply: Reply) -> str:
+    """What a reply without Salesforce's error form says; the HTML of a gateway says nothing to anybody."""
+    if reply.status == 300:  # noqa: PLR2004
+        return "several records hold this key"
+    return reply.text(120) if reply.status in range(400, 500) and not reply.body.lstrip().startswith(b"<") else ""
 
 
 def _error(reply: Reply, message: SalesforceMessage, *, writes: bool) -> CrmError:

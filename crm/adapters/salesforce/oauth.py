@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from crm.adapters.salesforce import soql
 from crm.adapters.salesforce.calls import HOST_SUFFIXES
 from crm.adapters.salesforce.defaults import CAPABILITIES, PRODUCTION
 from crm.adapters.salesforce.errors import messages_in
@@ -59,6 +60,7 @@ class SalesforceOAuth:
 
     http: HttpClient
     client: OAuthClient | None
+    api_version: str
     sandbox_origin: str | None = None
 
     def authorization_url(self, state: str, redirect_uri: str, challenge: str | None, login_host: str | None) -> str:
@@ -83,7 +85,7 @@ class SalesforceOAuth:
             raise ConfigurationFault(
                 "Salesforce gave no refresh token", public="the Salesforce app must allow the scope refresh_token"
             )
-        return self._with_user(self._with_expiry(tokens, reply, host))
+        return self._with_names(self._with_expiry(tokens, reply, host))
 
     def refresh(self, refresh_token: str, known: OAuthTokens | None) -> OAuthTokens:
         """See `crm.adapters.contract.CrmAdapter.refresh_token`."""
@@ -113,7 +115,9 @@ class SalesforceOAuth:
         return self._client.client_secret.get_secret_value()
 
     def _host(self, login_host: str | None) -> str:
-        return f"{self.sandbox_origin}/salesforce" if self.sandbox_origin else login_origin(login_host)
+        # Judged with a sandbox too: a host that production would refuse must not work while developing.
+        origin = login_origin(login_host)
+        return f"{self.sandbox_origin}/salesforce" if self.sandbox_origin else origin
 
     def _token_call(self, host: str, form: Mapping[str, str]) -> dict[str, Any]:
         client = {"client_id": self._client.client_id, "client_secret": self._secret}
@@ -144,7 +148,6 @@ class SalesforceOAuth:
             expires_at=None,
             scope=tuple(scope.split()) if isinstance(scope, str) else before.scope,
             account_id=found[1],
-            account_name=before.account_name or urlsplit(instance_url).hostname,
             instance_url=hosts.check(instance_url).rstrip("/"),
             extra={**before.extra, "identity_url": identity, "user_id": found[2]},
         )
@@ -184,12 +187,19 @@ class SalesforceOAuth:
         exp = content.get("exp")
         return datetime.fromtimestamp(exp, UTC) if isinstance(exp, int) and 0 < exp < 1 << 33 else None
 
-    def _with_user(self, tokens: OAuthTokens) -> OAuthTokens:
-        """Add who connected, for people to see."""
-        url = str(tokens.extra["identity_url"])
-        content = self._side_call("GET", url, headers={"Authorization": f"Bearer {tokens.access_token}"})
-        username = content.get("username")
-        return replace(tokens, user=scrub(username, 200) if isinstance(username, str) else None)
+    def _with_names(self, tokens: OAuthTokens) -> OAuthTokens:
+        """Add which org was connected and by whom, for people to see; without its name, the org's host says it.
+
+        Sources: help.salesforce.com, "Identity URLs"; Object Reference, sforce_api_objects_organization.htm.
+        """
+        bearer = {"Authorization": f"Bearer {tokens.access_token}"}
+        identity = self._side_call("GET", str(tokens.extra["identity_url"]), headers=bearer)
+        query = f"{tokens.instance_url}/services/data/{self.api_version}/query"
+        params = {"q": soql.select("Organization", ("Name",), limit=1)}
+        rows = self._side_call("GET", query, headers=bearer, params=params).get("records")
+        first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+        name = _label(first.get("Name")) or urlsplit(str(tokens.instance_url)).hostname
+        return replace(tokens, user=_label(identity.get("username")), account_name=name)
 
     def _side_call(self, method: str, url: str, **content: Any) -> dict[str, Any]:
         try:
@@ -216,6 +226,10 @@ def login_origin(login_host: str | None) -> str:
     raise CommandRefused(
         "the login host is not one of Salesforce's", public="use a login host such as https://example.my.salesforce.com"
     )
+
+
+def _label(text: object) -> str | None:
+    return scrub(text, 200).strip() or None if isinstance(text, str) else None
 
 
 def _issued_at(reply: Mapping[str, Any]) -> datetime:

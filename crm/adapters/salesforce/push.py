@@ -1,13 +1,14 @@
 """A push: what each record needs (decided without I/O), the look-ups and writes, one outcome a record.
 
 Calls for n records: with an external id as match field ceil(n / 200); else one look-up for about 200 e-mail addresses,
-then one call for what exists and one for what is new. Records with a known id are written without a look-up.
+then one call for what exists and one for what is new. Records with a known id are written without a look-up. A write
+policy other than `overwrite` always costs the look-up; with `fill_if_empty` records with a known id are read too.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from crm.adapters.outcome import failed, merged_outcomes, own_failure, refuse_unbuilt, skipped, succeeded
+from crm.adapters.outcome import failed, merged_outcomes, own_failure, skipped, succeeded
 from crm.adapters.salesforce import lookup
 from crm.adapters.salesforce.calls import Org
 from crm.adapters.salesforce.describe import DescribeCache, ObjectFields
@@ -15,55 +16,68 @@ from crm.adapters.salesforce.drafts import (
     Draft,
     MatchRule,
     body_for_create,
-    body_for_update,
+    body_for_upsert,
+    change_for,
     draft,
-    is_unchanged,
     match_rule,
     missing_on_create,
     with_id,
 )
 from crm.adapters.salesforce.lookup import Row
+from crm.adapters.salesforce.relationships import with_related
 from crm.adapters.salesforce.writes import Answer, CollectionWriter, Write
 from crm.errors import CrmError, LeaseLost
 from crm.matching import choose_match_field, long_id, merge_by_key
 from crm.model import Action, CrmRecord, FieldMapping, PushOptions, RecordOutcome, SyncResult
+from crm.write_policy import may_skip_look_up
 
 _MAX_NAMED = 5
 
 
 @dataclass(slots=True)
 class Push:
-    """One push of one command, from its records to its outcomes."""
+    """One push of one command, from its records to its outcomes. `fields_may_be_stale`: see `CollectionWriter`."""
 
     org: Org
     describes: DescribeCache
     mappings: Sequence[FieldMapping]
     options: PushOptions
     default_match_field: str | None
+    fields_may_be_stale: bool = False
     _fields: ObjectFields = field(init=False)
     _rule: MatchRule | None = field(init=False)
     _outcomes: dict[int, RecordOutcome] = field(default_factory=dict)
     _merged_into: dict[int, int] = field(default_factory=dict)
     _by_link: set[int] = field(default_factory=set)
     _dead_links: set[str | None] = field(default_factory=set)
+    _absent: set[int] = field(default_factory=set)
 
     def run(self, records: Sequence[CrmRecord]) -> SyncResult:
         """Write the records; see `crm.adapters.contract.CrmAdapter.push_records`."""
-        refuse_unbuilt(self.options)
-        self._fields = self.describes.get(self.org, self.options.crm_object)
+        fields = self.describes.get(self.org, self.options.crm_object)
+        names = [mapping.crm_field for mapping in self.mappings if mapping.direction != "pull"]
+        self._fields = with_related(fields, names, lambda name: self.describes.get(self.org, name))
         match_on = choose_match_field(self.options.match_on, self.mappings, self.default_match_field)
         self._rule = match_rule(match_on, self.mappings, self._fields)
-        writer = CollectionWriter(self.org, self._fields.name, len(records))
+        writer = CollectionWriter(self.org, self._fields, len(records), self.fields_may_be_stale)
         sound = self._settle_broken(records)
         self._write(writer, self._plan(self._merge(sound)))
         self._look_again(writer, sound)
         if writer.saw_field_error:
-            self.describes.drop(self.org, self.options.crm_object)
+            self.describes.drop(self.org)
         outcomes = merged_outcomes(self._outcomes.values(), records, self._merged_into)
         return SyncResult(outcomes, writer.interrupted_by)
 
     def _draft(self, record: CrmRecord) -> Draft:
-        return draft(record, self.mappings, self._fields, self._rule, strict=self.options.strict)
+        return draft(
+            record,
+            self.mappings,
+            self._fields,
+            self._rule,
+            strict=self.options.strict,
+            write_policy=self.options.write_policy,
+            default_write_policy=self.options.default_write_policy,
+        )
 
     def _settle_broken(self, records: Sequence[CrmRecord]) -> list[Draft]:
         """Fail what cannot be sent by itself, before it can spoil a record that it would be merged with."""
@@ -117,22 +131,34 @@ class Push:
                 self._by_link.add(item.index)
             else:
                 (to_find if item.match_value else plain).append(item)
-        rows = self._rows(to_find)
+        names = sorted({name for item in (*known, *to_find) for name in item.values})
+        held = self._held(known, names)
+        rows = self._rows(to_find, names)
         found = [self._draft(with_id(item, _id(rows[item][0]))) for item in to_find if len(rows[item]) == 1]
-        held = {_id(row): row for several in rows.values() for row in several}
+        held |= {_id(row): row for several in rows.values() for row in several}
         # A record that is known by its id may be one that another was found as: they are one update.
-        same = self._merge(sorted([*known, *found], key=lambda item: item.index))
+        present = [item for item in known if item.index not in self._absent]
+        same = self._merge(sorted([*present, *found], key=lambda item: item.index))
         writes = [self._existing(item, held.get(item.crm_id or "")) for item in same]
         writes += [self._not_one(item, rows[item]) for item in to_find if len(rows[item]) != 1]
         writes += [self._upsert(item) for item in upserts]
         writes += [self._create(item) for item in plain]
         return [write for write in writes if write is not None]
 
-    def _rows(self, drafts: Sequence[Draft]) -> dict[Draft, list[Row]]:
+    def _held(self, known: Sequence[Draft], names: Sequence[str]) -> dict[str, Row]:
+        """What Salesforce holds under the known ids whose write policies ask for it; fail those that are gone."""
+        asking = {item.crm_id: item for item in known if item.crm_id and item.needs_held}
+        held = lookup.by_id(self.org, self._fields.name, asking, names) if asking else {}
+        for crm_id, item in asking.items():
+            if crm_id not in held:
+                self._absent.add(item.index)
+                self._fail(item, "record_gone", f"{self._fields.name} {crm_id} does not exist or was deleted")
+        return held
+
+    def _rows(self, drafts: Sequence[Draft], names: Sequence[str]) -> dict[Draft, list[Row]]:
         """What Salesforce holds for each draft."""
         if not drafts or self._rule is None:
             return {item: [] for item in drafts}
-        names = sorted({name for item in drafts for name in item.values})
         rows = lookup.by_value(self.org, self._fields, self._rule, drafts, names)
         if self.options.mode == "create":
             rows |= self._linked_rows(drafts, rows, names)
@@ -154,9 +180,10 @@ class Push:
         if self.options.mode == "create":
             self._skip_existing(item, crm_id)
             return None
-        body = body_for_update(item, self._fields)
-        if body and (row is None or not is_unchanged(item, self._fields, row)):
-            return Write(item, body, crm_id)
+        change = change_for(item, self._fields, row)
+        item = replace(item, warnings=(*item.warnings, *change.warnings))
+        if change.body:
+            return Write(item, change.body, crm_id)
         self._settle(succeeded(item, "unchanged", crm_id=crm_id, warnings=item.warnings, match_value=item.match_value))
         return None
 
@@ -179,14 +206,16 @@ class Push:
         return None
 
     def _upserts(self, item: Draft) -> bool:
-        """A true upsert: by an external id; not with default values, for it does not tell beforehand what is new."""
+        """A true upsert: by an external id; it does not tell beforehand what is new, so all values are overwritten."""
         if self._rule is None or not self._rule.crm_field.external_id or self.options.mode != "upsert":
             return False
-        return not item.defaults and item.values.get(self._rule.crm_field.name) is not None
+        key = self._rule.crm_field.name
+        policies = {name: policy for name, policy in item.policies.items() if name != key}
+        return may_skip_look_up(policies) and not item.defaults and item.values.get(key) is not None
 
     def _upsert(self, item: Draft) -> Write:
         name = self._rule.crm_field.name if self._rule else ""
-        return Write(item, {**body_for_update(item, self._fields), name: item.values[name]}, key_field=name)
+        return Write(item, {**body_for_upsert(item, self._fields), name: item.values[name]}, key_field=name)
 
     def _write(self, writer: CollectionWriter, writes: Sequence[Write]) -> None:
         """Updates first: they can be repeated, whatever happens to the calls after them."""
@@ -199,7 +228,8 @@ class Push:
 
     def _look_again(self, writer: CollectionWriter, sound: Sequence[Draft]) -> None:
         """Look up, once, the records whose link proved dead: each for itself, for only the link made them one."""
-        gone = {index for index in self._by_link if index in writer.answers and writer.answers[index].is_gone}
+        refused = {index for index, answer in writer.answers.items() if answer.is_gone}
+        gone = self._by_link & (refused | self._absent)
         if not gone or writer.interrupted_by is not None:
             return
         self._by_link.clear()

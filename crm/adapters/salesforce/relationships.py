@@ -1,6 +1,6 @@
 """Fields of related records: a Contact's company named by the Account's external id instead of Salesforce's own id.
 
-A mapping onto `Account.Morket_Id__c` is sent as `{"Account": {"Morket_Id__c": "..."}}`; Salesforce looks the account up.
+A mapping onto `Account.Morket_Id__c` is sent as `{"Account": {"Morket_Id__c": "..."}}`, and Salesforce finds it.
 Source: REST API Developer Guide, "Insert or Update (Upsert) a Record Using an External ID", relationships.
 """
 

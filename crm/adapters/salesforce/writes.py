@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from crm.adapters.outcome import own_failure, translate
+from crm.adapters.outcome import own_failure
 from crm.adapters.salesforce.calls import Org
+from crm.adapters.salesforce.describe import ObjectFields
 from crm.adapters.salesforce.drafts import Draft
 from crm.adapters.salesforce.errors import (
-    FIELD_CODES,
-    GONE_CODES,
-    RECORD_ERRORS,
+    SalesforceMessage,
     is_gone,
+    is_stale_field,
     messages_in,
     record_failures,
 )
+from crm.adapters.salesforce.relationships import as_json
 from crm.errors import (
     CallRefused,
     CrmError,
@@ -42,12 +43,13 @@ _DUPLICATE_RULES: Final = "allowSave=true; includeRecordDetails=false; runAsCurr
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One record of a call. `creates`: it may make a new record; `key_field`: the external id of an upsert."""
+    """One record of a call. `key_field`: the external id of an upsert; `deletes`: the record is to go."""
 
     item: Draft
     body: Mapping[str, FieldValue]
     crm_id: str | None = None
     key_field: str | None = None
+    deletes: bool = False
 
     @property
     def creates(self) -> bool:
@@ -71,11 +73,20 @@ class Answer:
 
 @dataclass(slots=True)
 class CollectionWriter:
-    """The writes of one push. `saw_field_error` says that the cached fields are no longer true."""
+    """The writes of one push. `saw_field_error` says that the cached fields are no longer true.
+
+    Args:
+        org: To write to.
+        fields: Of the object that is written.
+        record_count: Of the push; the budget for splitting refused calls follows from it.
+        fields_may_be_stale: A call that is refused for a field is raised while nothing is written, so that the push can
+            be made again with the fields as they are now.
+    """
 
     org: Org
-    crm_object: str
+    fields: ObjectFields
     record_count: int
+    fields_may_be_stale: bool = False
     answers: dict[int, Answer] = field(default_factory=dict)
     interrupted_by: CrmError | None = None
     saw_field_error: bool = False
@@ -86,7 +97,7 @@ class CollectionWriter:
         self._splits_left = 2 * math.ceil(math.log2(max(self.record_count, 1))) + 8
 
     def write(self, writes: Sequence[Write]) -> None:
-        """Send writes of one kind (all new, all by id, or all by one external id); each gets its answer.
+        """Send writes of one kind (all new, all by id, all by one external id, or all deletes); each gets its answer.
 
         Raises:
             CrmError: what ended the push, as long as nothing can have been written.
@@ -117,23 +128,30 @@ class CollectionWriter:
     def _call(self, writes: Sequence[Write]) -> list[Any]:
         first = writes[0]
         is_new = first.creates
-        path = "/composite/sobjects" + (f"/{self.crm_object}/{first.key_field}" if first.key_field else "")
+        if first.deletes:
+            ids = ",".join(write.crm_id or "" for write in writes)
+            params = {"ids": ids, "allOrNone": "false"}
+            answer = self.org.call("DELETE", "/composite/sobjects", params=params, writes=True)
+            return answer if isinstance(answer, list) else []
+        path = "/composite/sobjects" + (f"/{self.fields.name}/{first.key_field}" if first.key_field else "")
         # An enrichment must never move a record to another owner; for new ones the org's assignment rules hold.
         headers = {"Sforce-Duplicate-Rule-Header": _DUPLICATE_RULES, "Sforce-Auto-Assign": str(is_new).upper()}
-        records = [_as_json(write, self.crm_object) for write in writes]
+        records = [_as_json(write, self.fields) for write in writes]
         content = {"allOrNone": False, "records": records}
         answer = self.org.call("POST" if is_new else "PATCH", path, json=content, headers=headers, writes=True)
         return answer if isinstance(answer, list) else []
 
     def _refused(self, writes: Sequence[Write], refusal: CallRefused) -> None:
-        self.saw_field_error |= refusal.crm_code in FIELD_CODES
+        message = SalesforceMessage(refusal.crm_code or "", refusal.public, (refusal.field,) if refusal.field else ())
+        self.saw_field_error |= is_stale_field(message)
+        if is_stale_field(message) and self.fields_may_be_stale and not self._has_written:
+            raise refusal
         if not refusal.may_split:
             self._interrupt(writes, refusal)
         elif len(writes) == 1:
             item = writes[0].item
-            failure = translate(RECORD_ERRORS, refusal.crm_code, refusal.public, refusal.field, item.morket_field_of)
-            was_gone = refusal.crm_code in GONE_CODES
-            self.answers[item.index] = Answer(writes[0].crm_id, failures=(failure,), is_gone=was_gone)
+            failures = record_failures([message], item.morket_field_of)
+            self.answers[item.index] = Answer(writes[0].crm_id, failures=failures, is_gone=is_gone(message))
         elif self._splits_left < 2:  # noqa: PLR2004 - both halves
             self._answer_all(writes, own_failure("split_budget_spent", refusal.public))
         else:
@@ -166,15 +184,15 @@ class CollectionWriter:
         if result["success"]:
             return Answer(crm_id, created=bool(result.get("created", write.creates)))
         messages = messages_in(result.get("errors") or [])
-        self.saw_field_error |= any(message.code in FIELD_CODES for message in messages)
+        self.saw_field_error |= any(map(is_stale_field, messages))
         failures = record_failures(messages, write.item.morket_field_of)
         was_gone = any(map(is_gone, messages))
         return Answer(crm_id, failures=failures, is_gone=was_gone and write.crm_id is not None)
 
 
-def _as_json(write: Write, crm_object: str) -> dict[str, Any]:
+def _as_json(write: Write, fields: ObjectFields) -> dict[str, Any]:
     own_id = {"id": write.crm_id} if write.crm_id else {}
-    return {"attributes": {"type": crm_object}, **own_id, **write.body}
+    return {"attributes": {"type": fields.name}, **own_id, **as_json(write.body, fields)}
 
 
 def _after(error: CrmError, write: Write) -> Failure:
