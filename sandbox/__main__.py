@@ -23,13 +23,28 @@ def main() -> None:
     parser.add_argument("--origin", help="what token replies and pages call this server, if not its own address")
     parser.add_argument("--ready-file", type=Path, help="file that gets the origin once the server listens")
     parser.add_argument("--faults", type=Path, help="JSON file of switches per CRM and a seed")
-    parser.add_argument("--seed", type=int, help="settles every random choice; goes before the seed of --faults")
+    parser.add_argument(
+        "--seed", type=_whole_number, help="settles every random choice; goes before the seed of --faults"
+    )
+    parser.add_argument("--search-delay-ms", type=_whole_number, help="how long HubSpot's search lags; else 3000")
     arguments = parser.parse_args()
     try:
-        config = served_config(origin=arguments.origin, faults=arguments.faults, seed=arguments.seed)
+        config = served_config(
+            origin=arguments.origin,
+            faults=arguments.faults,
+            seed=arguments.seed,
+            search_delay_ms=arguments.search_delay_ms,
+        )
     except FaultFileError as error:
         parser.error(str(error))
     asyncio.run(_serve(arguments.host, arguments.port, config, arguments.ready_file))
+
+
+def _whole_number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
 
 
 async def _serve(host: str, port: int, config: SandboxConfig, ready_file: Path | None) -> None:
@@ -41,12 +56,12 @@ async def _serve(host: str, port: int, config: SandboxConfig, ready_file: Path |
     click.echo(running.origin)
     click.echo(f"the same choices again: --seed {running.seed}", err=True)
     if ready_file is not None:
-        _write_whole(ready_file, running.origin + "\n")
+        _write_whole_number(ready_file, running.origin + "\n")
     await stopping.wait()
     await running.stop()
 
 
-def _write_whole(path: Path, text: str) -> None:
+def _write_whole_number(path: Path, text: str) -> None:
     """Write a file so that a reader never sees half of it."""
     half = path.with_name(path.name + ".part")
     half.write_text(text, encoding="utf-8")

@@ -39,16 +39,24 @@ class FaultFile:
     seed: int | None = None
 
 
-def served_config(*, origin: str | None = None, faults: Path | None = None, seed: int | None = None) -> SandboxConfig:
+def served_config(
+    *,
+    origin: str | None = None,
+    faults: Path | None = None,
+    seed: int | None = None,
+    search_delay_ms: int | None = None,
+) -> SandboxConfig:
     """Return the configuration of a sandbox that is run as a program.
 
-    ``seed`` goes before the file's, the file's switches before the realistic ones.
+    ``seed`` and ``search_delay_ms`` go before the file's, the file's switches before the realistic ones.
 
     Raises:
         FaultFileError: The file cannot be used.
     """
     plan = FaultFile() if faults is None else read_fault_file(faults)
     switches = {crm: {**REALISTIC.get(crm, {}), **plan.switches.get(crm, {})} for crm in _MEMBERS[1:]}
+    if search_delay_ms is not None:
+        switches["hubspot"]["search_delay_ms"] = search_delay_ms
     return SandboxConfig(origin=origin, switches=switches, seed=plan.seed if seed is None else seed)
 
 

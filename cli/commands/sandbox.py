@@ -21,10 +21,15 @@ from sandbox.server import start
     help="JSON file of switches per CRM and a seed; docs/sandbox.md lists them.",
 )
 @click.option("--seed", type=click.IntRange(0), help="Settles every random choice; goes before the seed of --faults.")
-def sandbox(host: str, port: int, faults: Path | None, seed: int | None) -> None:
+@click.option(
+    "--search-delay-ms",
+    type=click.IntRange(0),
+    help="How long HubSpot's search lags behind writes; 3000 unless --faults says more.",
+)
+def sandbox(host: str, port: int, faults: Path | None, seed: int | None, search_delay_ms: int | None) -> None:
     """Run the sandbox CRMs until SIGTERM, and print the settings with which the other programs use them."""
     try:
-        config = served_config(faults=faults, seed=seed)
+        config = served_config(faults=faults, seed=seed, search_delay_ms=search_delay_ms)
     except FaultFileError as problem:
         raise click.BadParameter(str(problem), param_hint="--faults") from None
     asyncio.run(_serve(host, port, config))

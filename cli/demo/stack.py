@@ -155,7 +155,11 @@ def _start_children(
         return lambda: is_answering(f"http://{LOOPBACK}:{ports[name]}{path}")
 
     specs = (
-        ChildSpec("sandbox", ("sandbox", "--port", str(ports["sandbox"])), at("sandbox", "/_sandbox/stats")),
+        ChildSpec(
+            "sandbox",
+            ("sandbox", "--port", str(ports["sandbox"]), "--search-delay-ms", "0"),
+            at("sandbox", "/_sandbox/stats"),
+        ),
         ChildSpec("api", ("api",), at("api", "/readyz")),
         ChildSpec("worker", ("worker",), at("worker", "/readyz")),
         ChildSpec("relay", ("relay",), at("relay", "/readyz")),

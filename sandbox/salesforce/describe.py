@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.salesforce.catalog import OBJECTS
+from sandbox.salesforce.catalog import COUNTRIES, OBJECTS, STATES
 from sandbox.salesforce.errors import refuse
 from sandbox.salesforce.gate import OLDEST_VERSION, Call
 from sandbox.salesforce.schema import Field, ObjectType
@@ -94,8 +94,9 @@ def _summary(kind: ObjectType, version: str) -> dict[str, Any]:
 
 
 def _describe_field(known: Field) -> dict[str, Any]:
+    labels = _code_names(known.name)
     values = [
-        {"active": True, "defaultValue": value == known.default, "label": value, "value": value}
+        {"active": True, "defaultValue": value == known.default, "label": labels.get(value, value), "value": value}
         for value in known.picklist
     ]
     return {
@@ -128,3 +129,11 @@ def _describe_field(known: Field) -> dict[str, Any]:
         "deprecatedAndHidden": False,
         "inlineHelpText": None,
     }
+
+
+def _code_names(field_name: str) -> dict[str, str]:
+    """Return code -> name for the code fields of an org with State and Country picklists; nothing for other fields."""
+    if not field_name.endswith(("StateCode", "CountryCode")):
+        return {}
+    names = STATES if field_name.endswith("StateCode") else COUNTRIES
+    return {code: name for name, code in names.items()}

@@ -1,15 +1,12 @@
 """Rules that hold for every CRM in the registry, over real HTTP against the sandbox; a new CRM needs no edit here."""
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from crm.adapters.contract import CrmAdapter
 from crm.errors import (
     AccessTokenRejected,
     CommandRefused,
@@ -20,109 +17,33 @@ from crm.errors import (
     ReauthRequired,
     TryAgain,
 )
-from crm.model import CallScope, CrmRecord, OAuthTokens, PullOptions, PushOptions, RecordOutcome, SyncResult
-from crm.registry import ADAPTERS, build_registry
-from crm.settings import Settings
-from sandbox.person import Person
-from sandbox.remote import RemoteSandbox
-from sandbox.server import SandboxServer
+from crm.model import CallScope, CrmRecord, OAuthTokens, PushOptions, RecordOutcome
+from crm.registry import build_registry
+from services.adapter_bench import AdapterBench, benches
+from services.connected_crm import (
+    CHALLENGE,
+    TIMEOUT_S,
+    Connected,
+    client_settings,
+    connect,
+    person,
+    settings_for,
+)
 
-SLUGS = [entry.slug for entry in ADAPTERS]
-VERIFIER = "a-code-verifier-of-more-than-forty-three-characters"
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
-TIMEOUT_S = 2.0
-
-
-@dataclass
-class Connected:
-    """One CRM of the sandbox, connected the way a person does it."""
-
-    slug: Any
-    adapter: CrmAdapter
-    sandbox: RemoteSandbox
-    redirect_uri: str
-    tokens: OAuthTokens
-
-    @property
-    def person(self) -> str:
-        """The CRM object of people."""
-        return self.adapter.resolve_object("person", {})
-
-    @property
-    def company(self) -> str:
-        """The CRM object of companies."""
-        return self.adapter.resolve_object("company", {})
-
-    def code(self, account_id: str | None = None) -> str:
-        """The code of a new consent."""
-        location = Person().allow(self.auth_url("s"), account_id)
-        return parse_qs(urlsplit(location).query)["code"][0]
-
-    def auth_url(self, state: str) -> str:
-        """An authorization request with everything the CRM wants."""
-        challenge = CHALLENGE if self.adapter.capabilities.pkce else None
-        return self.adapter.get_auth_url(state, self.redirect_uri, code_challenge=challenge)
-
-    def exchange(self, code: str) -> OAuthTokens:
-        """Tokens for a code."""
-        verifier = VERIFIER if self.adapter.capabilities.pkce else None
-        return self.adapter.exchange_code(code, self.redirect_uri, code_verifier=verifier)
-
-    def push(self, records: Sequence[CrmRecord], crm_object: str | None = None, **options: Any) -> SyncResult:
-        """Push with the default mappings."""
-        name = crm_object or self.person
-        mappings = self.adapter.default_mappings(name)
-        return self.adapter.push_records(self.tokens, records, mappings, options=PushOptions(name, **options))
-
-    def pull(self, limit: int = 200, crm_object: str | None = None, **options: Any) -> Any:
-        """Pull with the default mappings."""
-        name = crm_object or self.person
-        mappings = self.adapter.default_mappings(name)
-        return self.adapter.pull_records(self.tokens, name, mappings, limit, options=PullOptions(**options))
-
-    def held(self, crm_id: str, crm_object: str, *morket_fields: str) -> list[object]:
-        """What the CRM holds in the fields that Morket's are mapped to."""
-        names = {mapping.morket_field: mapping.crm_field for mapping in self.adapter.default_mappings(crm_object)}
-        wanted = [names[field] for field in morket_fields]
-        rows = self.adapter.read_records(self.tokens, crm_object, [crm_id], wanted, scope=CallScope())
-        return [rows[crm_id].get(name) for name in wanted]
+BENCHES = benches()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[SandboxServer]:
-    with SandboxServer() as running:
+@pytest.fixture(scope="module", params=BENCHES)
+def bench(request: pytest.FixtureRequest) -> Iterator[AdapterBench]:
+    with BENCHES[request.param]() as running:
         yield running
 
 
-@pytest.fixture(params=SLUGS)
-def crm(request: pytest.FixtureRequest, server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Connected:
-    slug = request.param
-    monkeypatch.setenv(f"{slug.upper()}_CLIENT_ID", f"sandbox-{slug}-client")
-    monkeypatch.setenv(f"{slug.upper()}_CLIENT_SECRET", f"sandbox-{slug}-secret-not-real")
-    sandbox = RemoteSandbox(server.origin)
-    sandbox.reset()
-    adapter = build_registry(settings_for(server.origin)).get(slug)
-    redirect_uri = f"http://127.0.0.1:8000/api/v1/integrations/callback/{slug}"
-    connected = Connected(slug, adapter, sandbox, redirect_uri, OAuthTokens("none yet"))
-    connected.tokens = connected.exchange(connected.code())
-    return connected
-
-
-def settings_for(origin: str) -> Settings:
-    return Settings.model_validate(
-        {
-            "DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
-            "CRM_SYNC_MASTER_KEYS": "k1:none",
-            "INTEGRATION_OAUTH_REDIRECT_BASE": "http://127.0.0.1:8000/api/v1/integrations/callback",
-            "CRM_SANDBOX_ORIGIN": origin,
-            "CRM_SYNC_CALL_TIMEOUT_S": TIMEOUT_S,
-        }
-    )
-
-
-def person(index: int = 0, **fields: Any) -> CrmRecord:
-    given = {"email": f"p{index}@acme.io", "last_name": f"N{index}", "company_name": "Acme", **fields}
-    return CrmRecord({name: value for name, value in given.items() if value is not None}, index=index, ref=f"r{index}")
+@pytest.fixture
+def crm(bench: AdapterBench, monkeypatch: pytest.MonkeyPatch) -> Connected:
+    for name, value in client_settings(bench).items():
+        monkeypatch.setenv(name, value)
+    return connect(bench)
 
 
 def actions(outcomes: Sequence[RecordOutcome]) -> list[str]:
@@ -161,7 +82,7 @@ def test_the_authorization_request_carries_state_and_no_secret(crm: Connected) -
 def test_consent_gives_tokens_that_work_and_name_the_account(crm: Connected) -> None:
     """The account that the person chose is in the tokens, and a call with them succeeds."""
     # Given a person with two accounts
-    second = crm.sandbox.account_ids(crm.slug)[1]
+    second = crm.bench.account_ids()[1]
 
     # When the second is chosen
     tokens = crm.exchange(crm.code(second))
@@ -204,7 +125,7 @@ def test_a_refresh_keeps_account_and_a_refresh_token(crm: Connected) -> None:
 def test_a_dead_grant_needs_a_person(crm: Connected) -> None:
     """After the customer ended the grant, a refresh says reauthorize."""
     # Given
-    crm.sandbox.revoke_grants(crm.slug, str(crm.tokens.account_id))
+    crm.bench.revoke_grants(str(crm.tokens.account_id))
 
     # When / Then
     with pytest.raises(ReauthRequired):
@@ -215,7 +136,7 @@ def test_a_dead_grant_needs_a_person(crm: Connected) -> None:
 def test_a_token_endpoint_in_trouble_is_tried_again_and_never_quoted(crm: Connected, fault: str) -> None:
     """A fault of the token endpoint is no verdict on the grant, and its error holds no token."""
     # Given
-    crm.sandbox.switch(crm.slug, token_fault=fault, token_fault_next=1)
+    crm.bench.switch(token_fault=fault, token_fault_next=1)
 
     # When
     with pytest.raises(TryAgain) as raised:
@@ -225,13 +146,12 @@ def test_a_token_endpoint_in_trouble_is_tried_again_and_never_quoted(crm: Connec
     assert_no_secret(crm, raised.value)
 
 
-def test_a_wrong_client_secret_is_for_the_operator(
-    crm: Connected, server: SandboxServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_client_secret_is_for_the_operator(crm: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
     """`invalid_client` is a setting, not a dead grant."""
     # Given
-    monkeypatch.setenv(f"{crm.slug.upper()}_CLIENT_SECRET", "another")
-    adapter = build_registry(settings_for(server.origin)).get(crm.slug)
+    _id_name, secret_name = client_settings(crm.bench)
+    monkeypatch.setenv(secret_name, "another")
+    adapter = build_registry(settings_for(crm.bench.origin)).get(crm.slug)
 
     # When / Then
     with pytest.raises(ConfigurationFault) as raised:
@@ -432,12 +352,11 @@ def test_deleting_finds_records_as_an_update_does_and_may_be_repeated(crm: Conne
 
 def test_a_delete_of_several_matches_deletes_none(crm: Connected) -> None:
     """Which one is meant is for a person to say."""
-    # Given two companies with one domain
+    # Given two companies that were given one domain
     company = {"company_domain": "acme.io", "company_name": "Acme"}
-    for _ in range(2):
-        crm.push([CrmRecord({**company, "company_domain": f"{_}.io"})], crm.company, mode="create")
-    made = crm.pull(crm_object=crm.company).records
-    crm.push([CrmRecord(company, index=i, crm_id=one.crm_id) for i, one in enumerate(made)], crm.company)
+    records = [CrmRecord({**company, "company_domain": f"acme{index}.io"}, index=index) for index in range(2)]
+    made = crm.push(records, crm.company).outcomes
+    crm.push([CrmRecord(company, index=one.index, crm_id=one.crm_id) for one in made], crm.company)
 
     # When
     (outcome,) = crm.push([CrmRecord(company)], crm.company, mode="delete").outcomes
@@ -468,7 +387,7 @@ def test_calls_are_counted_and_asked_for(crm: Connected) -> None:
     crm.push([person(0)], scope=scope)
 
     # Then
-    data_calls = [entry for entry in crm.sandbox.journal() if "records" in entry and "oauth" not in entry["path"]]
+    data_calls = crm.bench.calls()
     assert scope.api_calls == len(asked) >= 1
     assert len(data_calls) >= scope.api_calls
     assert set(asked) == {TIMEOUT_S}
@@ -481,7 +400,7 @@ def test_a_lost_lease_lets_no_call_leave(crm: Connected) -> None:
         raise LeaseLost("another worker owns the partition")
 
     # Given
-    before = len(crm.sandbox.journal())
+    before = len(crm.bench.calls())
     scope = CallScope(before_send=refuse)
 
     # When / Then
@@ -489,13 +408,13 @@ def test_a_lost_lease_lets_no_call_leave(crm: Connected) -> None:
         crm.push([person(0)], scope=scope)
     with pytest.raises(LeaseLost):
         crm.pull(scope=scope)
-    assert len(crm.sandbox.journal()) == before
+    assert len(crm.bench.calls()) == before
 
 
 def test_an_expired_access_token_is_told_from_everything_else(crm: Connected) -> None:
     """401 means: refresh once, try once more; nothing was written."""
     # Given
-    crm.sandbox.expire_access_tokens(crm.slug, str(crm.tokens.account_id))
+    crm.bench.expire_access_tokens(str(crm.tokens.account_id))
 
     # When / Then
     for verb in (lambda: crm.push([person(0)]), crm.pull):
@@ -508,7 +427,7 @@ def test_an_expired_access_token_is_told_from_everything_else(crm: Connected) ->
 def test_a_crm_in_trouble_is_unavailable(crm: Connected, switch: dict[str, int]) -> None:
     """5xx, an HTML page or no answer at all: try again later, and the error names no secret."""
     # Given
-    crm.sandbox.switch(crm.slug, **switch)
+    crm.bench.switch(**switch)
 
     # When / Then
     with pytest.raises(CrmUnavailable) as raised:
@@ -527,7 +446,7 @@ def test_a_write_whose_answer_is_lost_does_not_make_a_second_record(crm: Connect
     def spoil_the_last(timeout_s: float) -> None:
         left.append(timeout_s)
         if len(left) == counted.api_calls:
-            crm.sandbox.switch(crm.slug, lose_reply_next=1)
+            crm.bench.switch(lose_reply_next=1)
 
     # When
     result = crm.push([person(0)], scope=CallScope(before_send=spoil_the_last))
@@ -621,5 +540,5 @@ def test_a_record_link_has_a_place_for_the_id(crm: Connected) -> None:
 def assert_no_secret(crm: Connected, error: CrmError) -> None:
     """An error's two texts hold neither tokens nor the client's secret."""
     text = f"{error} {error.public}"
-    for secret in (crm.tokens.access_token, str(crm.tokens.refresh_token), "not-real"):
+    for secret in (*crm.secrets(), "not-real"):
         assert secret not in text

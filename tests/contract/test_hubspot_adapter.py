@@ -1,6 +1,8 @@
 """What is true of HubSpot alone: batch upserts with trace ids, lists that lack inputs, conflicts that name a record."""
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,8 +10,10 @@ from crm.adapters.hubspot import HubSpotAdapter
 from crm.errors import (
     CommandRefused,
 )
-from crm.model import CallScope, CrmRecord, FieldMapping, PushOptions
+from crm.http import AllowedHosts, HttpClient, Reply
+from crm.model import CallScope, CrmRecord, FieldMapping, PullOptions, PushOptions
 from sandbox.server import SandboxServer
+from schemas.command import PushMode
 from services.hubspot_portal import API_VERSION, ConnectedPortal, connected_portal
 
 
@@ -237,3 +241,41 @@ def test_links_to_records_stay_on_hubspots_hosts(portal: ConnectedPortal) -> Non
         f"https://app-eu1.hubspot.com/contacts/{account}/record/0-1/{{crm_id}}"
     )
     assert str(adapter.record_url_template(evil, "companies")).startswith("https://app.hubspot.com/contacts/")
+
+
+class CustomObjects(HttpClient):
+    """A way to the sandbox on which its deals answer to a custom object's name; the sandbox has no custom objects."""
+
+    def send(self, method: str, url: str, **rest: Any) -> Reply:
+        """Send with the name changed."""
+        return super().send(method, re.sub(r"/2026-09/(2-1234567|p_car)(?=/|$)", "/2026-09/deals", url), **rest)
+
+
+@pytest.mark.parametrize("name", ["2-1234567", "p_Car"])
+def test_custom_objects_go_by_their_own_name(portal: ConnectedPortal, name: str) -> None:
+    """A custom object has no defaults: with a workspace's mappings it is created, found, read, pulled and deleted."""
+    # Given an adapter whose account has such an object, and mappings with a unique property
+    hosts = AllowedHosts(("hubapi.com",), portal.origin)
+    http = CustomObjects(timeout_s=5.0, connect_timeout_s=2.0, allowed_hosts=hosts)
+    adapter = HubSpotAdapter(http, None, api_version=API_VERSION, sandbox_origin=portal.origin)
+    crm_object = adapter.resolve_object(name, {})
+    mappings = (
+        FieldMapping("car_id", "morket_id", identifier=True),
+        FieldMapping("car_name", "dealname"),
+    )
+    records = [CrmRecord({"car_id": f"c-{at}", "car_name": "Roadster"}, index=at) for at in range(3)]
+
+    # When records are pushed twice, pulled and deleted
+    def push(mode: PushMode) -> list[str]:
+        options = PushOptions(crm_object, mode=mode)
+        result = adapter.push_records(portal.tokens, records, mappings, options=options)
+        return [outcome.action for outcome in result.outcomes]
+
+    actions = [push("upsert"), push("create"), push("delete")[:1]]
+    page = adapter.pull_records(portal.tokens, crm_object, mappings, 10, options=PullOptions(include_deleted=True))
+
+    # Then every verb knows it
+    assert actions == [["created"] * 3, ["skipped"] * 3, ["updated"]]
+    assert {(record.fields["car_id"], record.deleted) for record in page} == {(f"c-{at}", True) for at in range(3)}
+    assert adapter.default_mappings(crm_object) == ()
+    assert crm_object in str(adapter.record_url_template(portal.tokens, crm_object))

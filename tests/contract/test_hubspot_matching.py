@@ -1,13 +1,17 @@
 """Which HubSpot record a record of ours stands for: by id, by link, by unique property, by search."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
-from crm.model import CrmRecord, FieldMapping, PushOptions
+from crm.adapters.hubspot import HubSpotAdapter
+from crm.errors import RateLimited
+from crm.model import CallScope, CrmRecord, FieldMapping, PushOptions
 from sandbox.server import SandboxServer
-from services.hubspot_portal import ConnectedPortal, connected_portal
+from services.hubspot_portal import API_VERSION, ConnectedPortal, connected_portal
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +228,52 @@ def test_an_id_that_hubspot_does_not_have_fails_alone(
     # Then one is gone and one is there
     assert gone.errors[0].code == "record_gone"
     assert good.action == "created"
+
+
+def test_adapters_of_one_process_share_the_search_limit(portal: ConnectedPortal) -> None:
+    """Two adapters push companies of one account at once: HubSpot refuses none of their searches."""
+    # Given a second adapter, and an account whose first look-ups are done
+    other = HubSpotAdapter(portal.http, None, api_version=API_VERSION, sandbox_origin=portal.origin)
+    mappings = other.default_mappings("companies")
+
+    def push(adapter: HubSpotAdapter, at: int) -> str:
+        options = PushOptions("companies")
+        record = CrmRecord({"company_domain": f"c{at}.example", "company_name": "C"})
+        return adapter.push_records(portal.tokens, [record], mappings, options=options).outcomes[0].action
+
+    # When both push seven companies from four threads
+    with ThreadPoolExecutor(4) as threads:
+        pushed = [threads.submit(push, (portal.adapter, other)[at % 2], at) for at in range(14)]
+        actions = [one.result() for one in pushed]
+
+    # Then every one was looked up and created, without a refusal
+    assert actions == ["created"] * 14
+    journal = requests.get(f"{portal.origin}/_sandbox/journal", timeout=10).json()
+    assert {entry["status"] for entry in journal if entry["path"].endswith("/search")} == {200}
+
+
+def test_a_limit_while_reading_the_record_in_the_way_is_no_loss(portal: ConnectedPortal) -> None:
+    """After a refused create the existing record is read; a limit there leaves the record retryable."""
+    # Given a deal that search does not show, and a limit that is reached when it is read
+    mappings = (
+        FieldMapping("deal_id", "morket_id"),
+        FieldMapping("deal_name", "dealname", identifier=True),
+        FieldMapping("note", "description", write_policy="fill_if_empty"),
+    )
+    portal.switch(search_delay_ms=60_000)
+    portal.store("deals", {"dealname": "Big", "morket_id": "d-1", "description": "by hand"})
+    scope = CallScope()
+    scope.before_send = lambda _timeout_s: portal.switch(rate_limited_next=int(scope.api_calls == 3))
+    records = [
+        CrmRecord({"deal_id": "d-1", "deal_name": "Big", "note": "ours"}),
+        CrmRecord({"deal_name": "Other"}, index=1),
+    ]
+
+    # When it is pushed
+    result = portal.push("deals", records, extra=mappings, options=PushOptions("deals", scope=scope))
+
+    # Then the other deal is there, and this one may be sent again
+    first, second = result.outcomes
+    assert isinstance(result.interrupted_by, RateLimited)
+    assert (first.errors[0].code, first.retryable, second.action) == ("not_sent", True, "created")
+    assert portal.stored("deals")[0]["properties"]["description"] == "by hand"

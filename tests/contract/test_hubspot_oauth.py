@@ -11,6 +11,7 @@ import requests
 from pydantic import SecretStr
 
 from crm.adapters.hubspot import HubSpotAdapter
+from crm.adapters.hubspot.oauth import _read_tokens
 from crm.errors import (
     CommandRefused,
     ConfigurationFault,
@@ -238,3 +239,11 @@ def test_an_unknown_version_gives_up(portal: ConnectedPortal) -> None:
     # When an object is described / Then it is refused
     with pytest.raises(GiveUp):
         adapter.describe_fields(portal.tokens, "contacts", scope=portal.scope())
+
+
+def test_a_token_that_no_header_can_carry_is_refused_unquoted() -> None:
+    """RFC 6750 section 2.1: a token with a line break would end the header; it is refused, and never quoted."""
+    # Given a token endpoint's reply with such a token / When it is read / Then it is refused
+    with pytest.raises(GiveUp) as refused:
+        _read_tokens({"access_token": "canary\r\nX: 1", "refresh_token": "r"}, datetime.now(UTC), None)
+    assert "canary" not in f"{refused.value} {refused.value.public}"

@@ -65,8 +65,11 @@ def test_policies_of_mapping_and_connection(portal: ConnectedPortal) -> None:
     """The mapping's policy comes before the connection's, the command's before both."""
     # Given a contact, a mapping that keeps the phone, and a connection that writes on creation only
     portal.store("contacts", {"email": "a@acme.io", "phone": "1", "city": "Lima", "jobtitle": "CTO"})
-    extra = (FieldMapping("phone", "phone", write_policy="fill_if_empty"), FieldMapping("city", "city"))
-    extra += (FieldMapping("job_title", "jobtitle", write_policy="overwrite"),)
+    extra = (
+        FieldMapping("phone", "phone", write_policy="fill_if_empty"),
+        FieldMapping("city", "city"),
+        FieldMapping("job_title", "jobtitle", write_policy="overwrite"),
+    )
     record = CrmRecord({"email": "a@acme.io", "phone": "2", "city": "Riga", "job_title": "CEO"})
 
     # When it is pushed without and with a policy of the command
@@ -118,8 +121,12 @@ def test_nothing_left_to_write_is_unchanged(portal: ConnectedPortal, policy: Any
 def test_a_record_in_the_way_is_read_before_its_policy_is_decided(portal: ConnectedPortal) -> None:
     """A create that HubSpot refuses by naming a record that search does not show yet follows the policies too."""
     # Given a company that search does not show, with a unique id and a phone
-    extra = (FieldMapping("deal_id", "morket_id"), FieldMapping("deal_name", "dealname", identifier=True))
-    extra += (FieldMapping("note", "description", write_policy="fill_if_empty"), FieldMapping("sum", "amount"))
+    extra = (
+        FieldMapping("deal_id", "morket_id"),
+        FieldMapping("deal_name", "dealname", identifier=True),
+        FieldMapping("note", "description", write_policy="fill_if_empty"),
+        FieldMapping("sum", "amount"),
+    )
     portal.switch(search_delay_ms=60_000)
     portal.store("deals", {"dealname": "Big", "morket_id": "d-1", "description": "by hand"})
 

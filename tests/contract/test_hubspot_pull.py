@@ -235,7 +235,7 @@ def test_a_future_start_brings_nothing_and_skips_nothing_before_it(portal: Conne
 
 
 def test_a_search_that_another_program_pushed_over_the_limit_is_asked_again(portal: ConnectedPortal) -> None:
-    """The 5 searches a second are shared with the account's other programs: one refusal costs a second, not the pull."""
+    """The limit is shared with the account's other programs: one refusal costs a second, not the pull."""
     # Given an account that refuses one search
     portal.push("contacts", people(1))
     portal.pull("person", 1)

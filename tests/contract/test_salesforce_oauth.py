@@ -16,10 +16,18 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from crm.adapters.salesforce import SalesforceAdapter
-from crm.adapters.salesforce.oauth import login_origin
-from crm.errors import CommandRefused, ConfigurationFault, CrmUnavailable, GiveUp, ReauthRequired
+from crm.adapters.salesforce.oauth import TOKEN_ERRORS, login_origin
+from crm.errors import (
+    AccessTokenRejected,
+    CommandRefused,
+    ConfigurationFault,
+    CrmUnavailable,
+    GiveUp,
+    RateLimited,
+    ReauthRequired,
+)
 from crm.http import AllowedHosts, HttpClient
-from crm.model import OAuthTokens
+from crm.model import CallScope, OAuthTokens
 from sandbox.person import Person
 from sandbox.server import SandboxServer
 from services.salesforce_org import API_VERSION, CLIENT, REDIRECT_URI, ConnectedOrg, connected_org
@@ -70,7 +78,7 @@ def token_endpoint(replies: Mapping[str, tuple[int, Any]]) -> Iterator[Salesforc
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         origin = f"http://127.0.0.1:{server.server_port}"
         http = HttpClient(timeout_s=5.0, connect_timeout_s=2.0, allowed_hosts=AllowedHosts(("salesforce.com",), origin))
@@ -245,24 +253,80 @@ def test_a_refresh_never_changes_the_org() -> None:
         adapter.refresh_token("r", tokens=before)
 
 
+DESCRIPTIONS = (
+    "expired access/refresh token",
+    "expired authorization code",
+    "authentication failure",
+    "inactive user",
+    "ip restricted",
+    "invalid code verifier",
+)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (400, {"error": "invalid_grant", "error_description": "expired access/refresh token"}, ReauthRequired),
+        *((400, {"error": "invalid_grant", "error_description": text}, ReauthRequired) for text in DESCRIPTIONS),
         (400, {"error": "inactive_org"}, ReauthRequired),
-        (400, {"error": "invalid_client"}, ConfigurationFault),
+        (400, {"error": "inactive_user"}, ReauthRequired),
+        (400, {"error": "access_denied"}, ReauthRequired),
+        (400, {"error": "access-denied"}, ReauthRequired),
+        (400, {"error": "invalid_client", "error_description": "invalid client credentials"}, ConfigurationFault),
+        (401, {"error": "invalid_client"}, ConfigurationFault),
         (401, {"error": "invalid_client_id"}, ConfigurationFault),
+        (400, {"error": "invalid_client_credentials"}, ConfigurationFault),
         (400, {"error": "redirect_uri_mismatch"}, ConfigurationFault),
+        (400, {"error": "unsupported_grant_type"}, ConfigurationFault),
+        (400, {"error": "unauthorized_client"}, ConfigurationFault),
+        (400, {"error": "invalid_request"}, ConfigurationFault),
+        (400, {"error": "invalid_scope"}, ConfigurationFault),
+        (400, {"error": "rate_limit_exceeded"}, RateLimited),
+        (429, {}, RateLimited),
+        (500, {"error": "invalid_grant"}, CrmUnavailable),
         (503, {}, CrmUnavailable),
+        (400, {}, CrmUnavailable),
         (200, [], CrmUnavailable),
         (400, {"error": "brand_new_code"}, GiveUp),
     ],
 )
-def test_token_errors_say_whose_turn_it_is(status: int, body: Any, expected: type[Exception]) -> None:
-    """RFC 6749 section 5.2: judged by `error`, never by its description."""
+@pytest.mark.parametrize("verb", ["exchange", "refresh"])
+def test_token_errors_say_whose_turn_it_is(verb: str, status: int, body: Any, expected: type[Exception]) -> None:
+    """RFC 6749 section 5.2: reconnect, operator or retry; judged by `error`, never by its description."""
+    # When
+    with token_endpoint({"token": (status, body)}) as adapter:
+        verbs = {
+            "exchange": lambda: adapter.exchange_code("secret-code", REDIRECT_URI, code_verifier=VERIFIER),
+            "refresh": lambda: adapter.refresh_token("secret-refresh"),
+        }
+        with pytest.raises(expected) as raised:
+            verbs[verb]()
+
+    # Then it is exactly that class, and quotes neither description nor secret
+    assert raised.type is expected
+    assert not any(word in str(raised.value) for word in ("secret", "expired access", VERIFIER))
+
+
+def test_every_row_of_the_token_table_is_tested() -> None:
+    """A row without a test above is a row that nobody meant."""
+    # Given
+    (marks,) = [mark for mark in test_token_errors_say_whose_turn_it_is.pytestmark if "body" in mark.args[0]]  # type: ignore[attr-defined]
+
+    # When
+    tested = {body["error"] for _, body, _ in marks.args[1] if isinstance(body, dict) and "error" in body}
+
+    # Then
+    assert set(TOKEN_ERRORS) <= tested
+
+
+def test_a_network_failure_of_the_token_endpoint_is_tried_again() -> None:
+    """Nothing was said about the grant."""
+    # Given an endpoint that is gone
+    with token_endpoint({}) as adapter:
+        gone = adapter
+
     # When / Then
-    with pytest.raises(expected):
-        exchanged(token=(status, body))
+    with pytest.raises(CrmUnavailable):
+        gone.refresh_token("r")
 
 
 @pytest.mark.parametrize(
@@ -303,6 +367,59 @@ def test_a_login_host_of_a_stranger_gets_no_client_secret(given: str) -> None:
         login_origin(given)
 
 
+@pytest.mark.parametrize("given", ["https://evil.example", "http://login.salesforce.com", "https://app.hubspot.com"])
+def test_a_wrong_login_host_is_refused_with_a_sandbox_too(org: ConnectedOrg, given: str) -> None:
+    """What production would refuse does not work while developing either, and no call leaves."""
+    # Given
+    before = len(org.sandbox.journal())
+
+    # When / Then
+    with pytest.raises(CommandRefused):
+        org.adapter.get_auth_url("s", REDIRECT_URI, code_challenge=CHALLENGE, login_host=given)
+    with pytest.raises(CommandRefused):
+        org.adapter.exchange_code("code", REDIRECT_URI, code_verifier=VERIFIER, login_host=given)
+    with pytest.raises(CommandRefused):
+        org.adapter.revoke(replace(org.tokens, login_host=given))
+    assert len(org.sandbox.journal()) == before
+
+
+def test_org_and_user_have_the_names_that_people_know(org: ConnectedOrg) -> None:
+    """The org's name is Organization.Name, the user is who consented; a refresh keeps both."""
+    # When
+    tokens = org.adapter.exchange_code(consent(org), REDIRECT_URI, code_verifier=VERIFIER)
+
+    # Then
+    ((_, held),) = org.adapter.read_records(
+        tokens, "Organization", [org.account_id], ["Name"], scope=CallScope()
+    ).items()
+    assert tokens.account_name == held["Name"]
+    assert tokens.account_name not in (None, "127.0.0.1")
+    fresh = org.adapter.refresh_token(str(tokens.refresh_token), tokens=tokens)
+    assert (fresh.account_name, fresh.user) == (tokens.account_name, tokens.user)
+
+
+@pytest.mark.parametrize("rows", [[], [{"Name": None}], [{"Name": " "}], ["x"], None])
+def test_without_a_name_the_orgs_host_says_which_it_is(rows: Any) -> None:
+    """A user who may not read Organization connects all the same."""
+    # When
+    tokens = exchanged(token=(200, token_reply()), query=(200, {"records": rows}))
+
+    # Then
+    assert tokens.account_name == "127.0.0.1"
+
+
+def test_names_are_cut_and_cleaned() -> None:
+    """They are stored and shown: no NUL, no endless text."""
+    # When
+    name = "A\u0000cme" + "x" * 500
+    tokens = exchanged(token=(200, token_reply()), query=(200, {"records": [{"Name": name}]}))
+
+    # Then
+    assert tokens.account_name is not None
+    assert tokens.account_name.startswith("Acmexx")
+    assert len(tokens.account_name) == 200
+
+
 def test_the_real_hosts_are_used_without_a_sandbox() -> None:
     """Authorization goes to the chosen login host, with PKCE and the two scopes."""
     # Given
@@ -316,6 +433,43 @@ def test_the_real_hosts_are_used_without_a_sandbox() -> None:
     assert url.startswith("https://acme.my.salesforce.com/services/oauth2/authorize?response_type=code&client_id=")
     assert "scope=api%20refresh_token" in url
     assert "code_challenge_method=S256" in url
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, "", None),
+        (400, {"error": "invalid_token"}, None),
+        (400, {"error": "unsupported_token_type"}, None),
+        (400, {"error": "invalid_client"}, ConfigurationFault),
+        (429, {}, RateLimited),
+        (503, {}, CrmUnavailable),
+    ],
+)
+def test_revoking_tells_what_is_not_done(status: int, body: Any, expected: type[Exception] | None) -> None:
+    """RFC 7009 section 2.2: a token that is dead counts as revoked; an outage does not."""
+    # Given
+    tokens = OAuthTokens("access", refresh_token="refresh")
+
+    # When / Then
+    with token_endpoint({"revoke": (status, body)}) as adapter:
+        if expected is None:
+            adapter.revoke(tokens)
+            return
+        with pytest.raises(expected) as raised:
+            adapter.revoke(tokens)
+    assert raised.type is expected
+
+
+def test_revoking_the_refresh_token_ends_the_access_tokens_too(org: ConnectedOrg) -> None:
+    """Revocation is `full`: what was issued before no longer works."""
+    # When
+    org.adapter.revoke(org.tokens)
+
+    # Then
+    assert org.adapter.capabilities.revocation == "full"
+    with pytest.raises(AccessTokenRejected):
+        org.adapter.describe_fields(org.tokens, "Lead", scope=CallScope())
 
 
 def test_revoking_dead_tokens_is_done_and_a_refusal_is_told(org: ConnectedOrg) -> None:

@@ -51,13 +51,20 @@ def test_the_program_starts_with_the_files_switches_and_seed(tmp_path: Path, pro
 
 def test_the_program_lags_in_search_as_the_real_one_and_a_test_server_does_not() -> None:
     """3 s for whoever tries the product; 0 for tests, which ask for a lag by name."""
-    # Given both
-    with running("crm-sync") as program, SandboxServer() as server:
+    # Given both, and each program told otherwise
+    told = ("--search-delay-ms", "25")
+    with (
+        running("crm-sync") as program,
+        SandboxServer() as server,
+        running("crm-sync", *told) as told_program,
+        running("module", *told) as told_module,
+    ):
         # When the switch is read
-        lags = [sandbox.switches()["hubspot"]["search_delay_ms"] for sandbox in (program, RemoteSandbox(server.origin))]
+        sandboxes = (program, RemoteSandbox(server.origin), told_program, told_module)
+        lags = [sandbox.switches()["hubspot"]["search_delay_ms"] for sandbox in sandboxes]
 
     # Then
-    assert lags == [3000, 0]
+    assert lags == [3000, 0, 25, 25]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

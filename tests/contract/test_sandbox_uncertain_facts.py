@@ -1,15 +1,12 @@
 """Facts on which the vendors' documents are silent or differ: each is a switch, and both of its settings answer."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
 from sandbox.callers import HubspotCaller, SalesforceCaller
-from sandbox.person import Person
 from sandbox.remote import RemoteSandbox
 from sandbox.server import SandboxServer
 
@@ -117,20 +114,6 @@ def test_the_versions_that_hubspot_serves(portal: HubspotCaller, versions: list[
 
     # Then
     assert (newest, fallback) == ([status] * 2, [200] * 2)
-
-
-@pytest.mark.parametrize("extras", [True, False])
-def test_the_token_reply_with_and_without_its_optional_members(remote: RemoteSandbox, *, extras: bool) -> None:
-    """The required members come always; hub_id, user_id and scopes only with the setting."""
-    # Given the setting
-    remote.switch("hubspot", token_reply_extras=extras)
-
-    # When a token is refreshed
-    reply = refresh(remote, "2026-09").json()
-
-    # Then
-    required = {"access_token", "refresh_token", "expires_in", "token_type", "token_use"}
-    assert set(reply) == (required | {"hub_id", "user_id", "scopes"} if extras else required)
 
 
 @pytest.mark.parametrize("place", ["context", "errors"])
@@ -276,65 +259,3 @@ def test_the_code_of_an_administrators_rule(portal: HubspotCaller, code: str) ->
     # Then
     assert body["category"] == "VALIDATION_ERROR"
     assert f'"error": "{code}"' in body["message"]
-
-
-@pytest.mark.parametrize(("rotates", "is_same"), [(False, True), (True, False)])
-def test_whether_hubspot_rotates_refresh_tokens(remote: RemoteSandbox, *, rotates: bool, is_same: bool) -> None:
-    """The reply always has a refresh token: the one that was presented, or a new one."""
-    # Given the setting
-    remote.switch("hubspot", refresh_rotation=rotates)
-    tokens = remote.tokens("hubspot", remote.account_ids("hubspot")[0])
-    form = {
-        "grant_type": "refresh_token",
-        "refresh_token": tokens["refresh_token"],
-        "client_id": "sandbox-hubspot-client",
-        "client_secret": "sandbox-hubspot-secret-not-real",
-    }
-
-    # When it is exchanged
-    reply = requests.post(f"{remote.origin}/hubspot/oauth/2026-09/token", data=form, timeout=10).json()
-
-    # Then
-    assert (reply["refresh_token"] == tokens["refresh_token"]) == is_same
-
-
-@pytest.mark.parametrize(("is_required", "status"), [(False, 200), (True, 400)])
-def test_whether_hubspot_demands_pkce(remote: RemoteSandbox, *, is_required: bool, status: int) -> None:
-    """Without a challenge the consent page comes, or HubSpot's error page."""
-    # Given the setting
-    remote.switch("hubspot", pkce_required=is_required)
-
-    # When an authorization request without a challenge comes
-    query = {
-        "client_id": "sandbox-hubspot-client",
-        "redirect_uri": "http://127.0.0.1:1/callback",
-        "scope": "oauth",
-        "state": "s",
-    }
-    page = requests.get(f"{remote.origin}/hubspot/oauth/authorize", params=query, timeout=10)
-
-    # Then
-    assert page.status_code == status
-
-
-@pytest.mark.parametrize(("life_s", "error"), [(60, None), (1, "invalid_grant")])
-def test_the_life_of_hubspots_codes(remote: RemoteSandbox, life_s: int, error: str | None) -> None:
-    """A minute by default, but no number is documented: a shorter life ends a code that waits."""
-    # Given the setting and a code that waited
-    remote.switch("hubspot", code_life_s=life_s)
-    query = "client_id=sandbox-hubspot-client&redirect_uri=http://127.0.0.1:1/callback&scope=oauth&state=s"
-    location = Person().allow(f"{remote.origin}/hubspot/oauth/authorize?{query}")
-    time.sleep(1.1)
-
-    # When it is exchanged
-    form = {
-        "grant_type": "authorization_code",
-        "code": parse_qs(urlsplit(location).query)["code"][0],
-        "redirect_uri": "http://127.0.0.1:1/callback",
-        "client_id": "sandbox-hubspot-client",
-        "client_secret": "sandbox-hubspot-secret-not-real",
-    }
-    reply = requests.post(f"{remote.origin}/hubspot/oauth/2026-09/token", data=form, timeout=10).json()
-
-    # Then
-    assert reply.get("error") == error

@@ -24,7 +24,7 @@ def test_a_frozen_worker_does_nothing_more_when_it_wakes(empty_house: Callable[.
     house.start("relay")
     frozen = house.start("worker")
     workspace_id, account_id = _connected(house, slug)
-    house.sandbox.switch(slug, latency_ms=1000)  # type: ignore[arg-type]
+    house.sandbox.switch(slug, latency_ms=1000)
     commands = [push(workspace_id, slug, [person("same", job_title=f"Title {n}"), person(n)]) for n in range(COMMANDS)]
     for command in commands:
         house.publish(command)
@@ -60,18 +60,15 @@ def test_a_frozen_worker_does_nothing_more_when_it_wakes(empty_house: Callable[.
 
 def _connected(house: House, slug: str) -> tuple[UUID, str]:
     workspace_id = house.workspace()
-    account_id = house.sandbox.add_account(slug, f"Account {workspace_id}")  # type: ignore[arg-type]
+    account_id = house.sandbox.add_account(slug, f"Account {workspace_id}")
     return workspace_id, house.connect(workspace_id, slug, account_id)
 
 
 def _check_stored(house: House, slug: str, account_id: str) -> None:
     """Each person is there once, and the shared one holds what the last command wrote."""
-    crm_object, email, title = (
-        ("Lead", "Email", "Title") if slug == "salesforce" else ("contacts", "email", "jobtitle")
-    )
+    crm_object, email, title = ("Lead", "Email", "Title") if slug == "salesforce" else ("contacts", "email", "jobtitle")
     stored: list[dict[str, Any]] = [
-        record.get("properties", record)
-        for record in house.sandbox.records(slug, account_id, crm_object)  # type: ignore[arg-type]
+        record.get("properties", record) for record in house.sandbox.records(slug, account_id, crm_object)
     ]
     wanted = {f"p{name}@example.com" for name in ("same", *range(COMMANDS))}
     assert Counter(record[email] for record in stored if record[email] in wanted) == dict.fromkeys(wanted, 1)

@@ -1,4 +1,4 @@
-"""Bad input, case by case, through real parts: what is answered, what becomes a dead letter, and who is not disturbed."""
+"""Bad input, case by case, through real parts: what is answered, what becomes a dead letter, whom it disturbs."""
 
 import json
 import time
@@ -143,7 +143,7 @@ def test_what_names_nobody_becomes_a_dead_letter_as_it_came(
 
 
 def test_a_2_mb_message_leaves_hash_and_position(place: Place) -> None:
-    """Too large for us and for the dead-letter topic: its headers, hash and place remain, the message is in the topic."""
+    """Too large for us and for the dead-letter topic: its headers, hash and place remain."""
     # Given a command of 2 MB
     command = place.push(person("large", title="x" * LARGE))
     value = json.dumps(command).encode()
@@ -181,7 +181,9 @@ def test_a_message_that_outlived_the_memory_of_commands_is_never_run(place: Plac
         pytest.param({"records": []}, "records", id="0 records"),
         pytest.param({"records": [{"fields": person(n)} for n in range(201)]}, "records", id="201 records"),
         pytest.param({"colour": "red"}, "colour", id="unknown field"),
-        pytest.param({"records": [{"fields": {}, "email": "a@b.c"}]}, "records[0].email", id="unknown field of a record"),
+        pytest.param(
+            {"records": [{"fields": {}, "email": "a@b.c"}]}, "records[0].email", id="unknown field of a record"
+        ),
         pytest.param(
             {"records": [{"fields": {"email": {"work": "a@b.c"}}}]}, "records[0].fields.email", id="nested value"
         ),
@@ -316,7 +318,7 @@ def test_a_record_without_match_value_fails_alone(place: Place) -> None:
 
 
 def test_invalid_values_fail_alone(place: Place) -> None:
-    """No address, too long, of the wrong type, required and missing: each with its reason and field; the others land."""
+    """No address, too long, of the wrong type, required and missing: each with its reason; the others land."""
     # Given
     good = [person(uuid4().hex) for _ in range(2)]
     command = place.push(

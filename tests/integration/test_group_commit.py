@@ -1,4 +1,4 @@
-"""The group commit on PostgreSQL: all that finished commands leave behind, once, and only while the partition is ours."""
+"""The group commit on PostgreSQL: what finished commands leave behind, once, and only while the partition is ours."""
 
 import json
 import random
@@ -163,7 +163,7 @@ def test_a_partition_that_was_taken_is_dropped_alone(engine: Engine, workspace_i
 def test_an_old_flight_in_the_group_does_not_stop_the_present_epoch(
     engine: Engine, workspace_id: UUID, *, newest_first: bool
 ) -> None:
-    """A partition that came back: what its former epoch still brings is dropped, what the present one brings is stored."""
+    """A partition that came back: what its former epoch brings is dropped, what the present one brings is stored."""
     # Given
     old = claimed(engine, workspace_id, 1, take(engine))
     epoch = take(engine)
@@ -224,9 +224,7 @@ def test_any_bytes_go_through_the_outbox_unchanged(engine: Engine) -> None:
     message = replace(
         raw_message(every_byte, key=every_byte, headers=[("a", every_byte), ("b", None)]), partition=HERE, offset=1
     )
-    letter = dead_letter(
-        message, Unreadable("not_json", "no"), epoch=epoch, topic="dlq", group_id="g", now=utc_now()
-    )
+    letter = dead_letter(message, Unreadable("not_json", "no"), epoch=epoch, topic="dlq", group_id="g", now=utc_now())
     # When
     commit(engine, letter)
     commit(engine, letter)
@@ -268,7 +266,7 @@ class Store:
 
 @pytest.mark.parametrize("poison", ["a\u0000b", "a\ud800b"])
 def test_one_outcome_that_cannot_be_stored_fails_alone(engine: Engine, workspace_id: UUID, poison: str) -> None:
-    """PostgreSQL refuses one row's text: the group is halved, that command ends `outcome_not_storable`, all others land."""
+    """PostgreSQL refuses one row's text: the group is halved, that one ends `outcome_not_storable`, the others land."""
     # Given ten commands, of which one holds a text that PostgreSQL cannot store in its history row
     epoch = take(engine)
     works = [claimed(engine, workspace_id, number, epoch) for number in range(10)]
@@ -361,7 +359,7 @@ def test_the_committer_waits_for_a_database_that_is_away(engine: Engine, workspa
 def test_a_commit_that_races_a_takeover_is_whole_or_nothing(engine: Engine, workspace_id: UUID) -> None:
     """200 times: either the old owner's outcome stands and the new owner is told `done`, or the new owner runs it."""
     # Given
-    plan, barrier = random.Random(20261122), threading.Barrier(2)
+    plan, barrier = random.Random(20261122), threading.Barrier(2)  # noqa: S311 - moments, no secret
     ways: set[tuple[bool, str]] = set()
 
     def after(pause_s: float, action: Callable[[], Any]) -> Any:

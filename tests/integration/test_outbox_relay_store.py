@@ -93,7 +93,8 @@ def test_messages_come_out_as_they_went_in(engine: Engine, session: Connection) 
     add(engine, *sent)
     # Then
     assert [row.message for row in batch_of(session).rows] == [
-        OutboxMessage(one.topic, one.dedupe_key, one.key, one.value, list(one.headers), one.timestamp_ms) for one in sent
+        OutboxMessage(one.topic, one.dedupe_key, one.key, one.value, list(one.headers), one.timestamp_ms)
+        for one in sent
     ]
 
 
@@ -145,7 +146,7 @@ def test_one_key_has_one_shard_and_all_shards_are_used(engine: Engine, session: 
 
 
 def test_a_batch_is_shortened_until_the_row_that_is_refused_stands_alone(engine: Engine, session: Connection) -> None:
-    """Halving keeps the order of the rows; the culprit goes to quarantine with its error; all others are sent in order."""
+    """Halving keeps the order of the rows; the culprit goes to quarantine with its error; the others are sent."""
     # Given 20 rows of which the broker refuses number 13
     add(engine, *(message(number) for number in range(20)))
     sent: list[int] = []

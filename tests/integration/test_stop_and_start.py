@@ -109,7 +109,12 @@ def test_missing_settings_are_named_all_at_once(program: str) -> None:
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     # When
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "cli.main", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     # Then
     assert done.returncode not in (0, 1)
@@ -159,7 +164,7 @@ def test_health_pages_tell_what_stands_in_the_way(empty_house: Callable[..., Hou
     for name, page in pages.items():
         house.start(name, CRM_SYNC_HEALTH_PORT=page.rpartition(":")[2])
     for page in pages.values():
-        wait_until(lambda page=page: _page(page, "/healthz")[0] == 200, 30, house.logs)  # type: ignore[misc]
+        wait_until(lambda page=page: _page(page, "/healthz")[0] == 200, 30, house.logs)
         assert _page(page, "/readyz") == (200, {"status": "ready", "problems": []})
         assert _page(page, "/other")[0] == 404
     workspace_id, _ = _connected(house)
@@ -200,7 +205,10 @@ def _writes(house: House) -> int:
 def _partition_of(house: House, key: str) -> int:
     placed: list[int] = []
     house.producer.produce(
-        house.inside.topics.results, b'{"command_id": "probe"}', key=key, on_delivery=lambda _error, message: placed.append(message.partition())
+        house.inside.topics.results,
+        b'{"command_id": "probe"}',
+        key=key,
+        on_delivery=lambda _error, message: placed.append(message.partition()),
     )
     house.producer.flush(10)
     return placed[0]

@@ -43,7 +43,7 @@ def calm_house(waiting_house: House) -> Iterator[House]:
     """The house, with CRMs that work when a test begins and when it has ended."""
     yield waiting_house
     for slug in ("salesforce", "hubspot"):
-        waiting_house.sandbox.switch(slug, html_503_next=0, retry_after_s=0)  # type: ignore[arg-type]
+        waiting_house.sandbox.switch(slug, html_503_next=0, retry_after_s=0)
     waiting_house.sandbox.switch("hubspot", rate_limited_next=0)
     waiting_house.sandbox.switch("salesforce", row_lock_next=0)
 
@@ -51,7 +51,7 @@ def calm_house(waiting_house: House) -> Iterator[House]:
 def connected(house: House, slug: str) -> tuple[UUID, str]:
     """A workspace with a connection to a CRM account that nobody else uses."""
     workspace_id = house.workspace()
-    account_id = house.sandbox.add_account(slug, f"Account {workspace_id}")  # type: ignore[arg-type]
+    account_id = house.sandbox.add_account(slug, f"Account {workspace_id}")
     return workspace_id, house.connect(workspace_id, slug, account_id)
 
 

@@ -26,6 +26,7 @@ from crm.settings import load
 from crm.store import connections, workspaces
 from crm.store.outbox import SHARDS
 from crm.vault import token_purpose
+from sandbox.config import Crm
 from sandbox.remote import RemoteSandbox
 from services.broker import TopicFactory
 
@@ -109,7 +110,7 @@ class House:
         with self.inside.engine.begin() as connection:
             return workspaces.create(connection, "Test").id
 
-    def connect(self, workspace_id: UUID, slug: str, account_id: str | None = None) -> str:
+    def connect(self, workspace_id: UUID, slug: Crm, account_id: str | None = None) -> str:
         """Connect a CRM with tokens that the sandbox grants; returns the CRM account's id."""
         account_id = account_id or self.sandbox.account_ids(slug)[0]
         grant = self.sandbox.tokens(slug, account_id)
@@ -225,9 +226,10 @@ def read_all(bootstrap_servers: str, topic: str) -> list[Any]:
         while ended < len(partitions):
             message = reader.poll(10)
             assert message is not None, "the broker does not answer the reader"
-            if message.error() is None:
+            error = message.error()
+            if error is None:
                 found.append(message)
-            elif message.error().code() == KafkaError._PARTITION_EOF:
+            elif error.code() == KafkaError._PARTITION_EOF:
                 ended += 1
         return found
     finally:

@@ -35,13 +35,14 @@ def empty_house(
     with ExitStack() as stack:
 
         def opened(
-            *, topic_config: Mapping[str, Mapping[str, str]] | None = None, **settings: str
+            *, partitions: int = 4, topic_config: Mapping[str, Mapping[str, str]] | None = None, **settings: str
         ) -> House:
             context: AbstractContextManager[House] = open_house(
                 tmp_path,
                 database_url,
                 broker.bootstrap_servers,
                 sandbox_origin,
+                partitions=partitions,
                 topic_config=topic_config,
                 **settings,
             )

@@ -119,17 +119,17 @@ class ToyCrm:
         return 200, {"results": [self._write_one(name, rows, one) for one in body["rows"]]}
 
     def _write_one(self, name: str, rows: dict[str, _Row], one: Mapping[str, Any]) -> dict[str, Any]:
-        unknown = [key for key in one["fields"] if key not in _FIELDS[name]]
-        too_long = [key for key, value in one["fields"].items() if value is not None and len(str(value)) > _MAX_LENGTH]
         before = rows.get(one["id"]) if one["id"] else None
-        filled = {**(before.fields if before else {}), **{key: one["fields"][key] for key in one["fields"]}}
-        kept = {key: str(value) for key, value in filled.items() if value is not None}
         if one["id"] and (before is None or before.deleted):
             return _refused("gone", "the row is gone", None)
-        if unknown:
-            return _refused("unknown", f"there is no field {unknown[0]}", unknown[0])
-        if too_long:
-            return _refused("too_long", f"{too_long[0]} takes {_MAX_LENGTH} characters", too_long[0])
+        if before is not None and one["fields"] is None:
+            self._delete(name, rows, {"ids": [before.id]})
+            return {"id": before.id, "created": False}
+        problem = _problem_in(name, one["fields"])
+        if problem is not None:
+            return problem
+        filled = {**(before.fields if before else {}), **one["fields"]}
+        kept = {key: str(value) for key, value in filled.items() if value is not None}
         if not kept.get(_KEYS[name]):
             return _refused("missing", f"{_KEYS[name]} must be filled", _KEYS[name])
         row_id = before.id if before else f"toy{len(rows) + 1}"
@@ -160,6 +160,15 @@ class ToyCrm:
         return 200, {"rows": [row.to_json() for row in page], "cursor": cursor, "more": len(found) > len(page)}
 
 
+def _problem_in(name: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    for key, value in fields.items():
+        if key not in _FIELDS[name]:
+            return _refused("unknown", f"there is no field {key}", key)
+        if value is not None and len(str(value)) > _MAX_LENGTH:
+            return _refused("too_long", f"{key} takes {_MAX_LENGTH} characters", key)
+    return None
+
+
 def _refused(code: str, message: str, name: str | None) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "field": name}}
 
@@ -168,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
     crm: ToyCrm
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """The authorization endpoint, where the person has always agreed already."""
         query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
         code = f"toy-code-{secrets.token_urlsafe(24)}"
@@ -176,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         location = f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
         self._answer(302, b"", {"Location": location})
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         """OAuth's endpoints and the data calls."""
         raw = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         if self.path.startswith("/api/"):

@@ -20,7 +20,9 @@ HERE, THERE = PartitionId("commands", 3), PartitionId("commands", 4)
 def request(**changes: Any) -> ClaimRequest:
     """A command at commands/3, offset 10, under epoch 5."""
     values = {"partition": HERE, "offset": 10, "epoch": 5, "body_hash": b"same"} | changes
-    return ClaimRequest(WORKSPACE, "c-1", values["body_hash"], "salesforce", *(values[n] for n in ("partition", "offset", "epoch")))
+    return ClaimRequest(
+        WORKSPACE, "c-1", values["body_hash"], "salesforce", *(values[n] for n in ("partition", "offset", "epoch"))
+    )
 
 
 def found(**changes: Any) -> Any:
@@ -43,7 +45,7 @@ OWN = Claim("run", 2, READY)
         pytest.param({}, {"state": "done"}, Claim("done"), id="answered before"),
         pytest.param({}, {"state": "done", "bound_for_s": BOUND}, Claim("done"), id="answered, lease still runs"),
         pytest.param({"body_hash": b"other"}, {}, Claim("reused"), id="another body while it runs"),
-        pytest.param({"body_hash": b"other"}, {"state": "done"}, Claim("reused"), id="another body after it was answered"),
+        pytest.param({"body_hash": b"other"}, {"state": "done"}, Claim("reused"), id="another body, answered"),
         pytest.param({}, {}, TAKE_OVER, id="former owner's lease is over"),
         pytest.param({}, {"bound_for_s": None}, TAKE_OVER, id="nobody owned the partition"),
         pytest.param({}, {"bound_for_s": Decimal(0)}, TAKE_OVER, id="lease ends this moment"),
@@ -54,7 +56,7 @@ OWN = Claim("run", 2, READY)
             {}, {"epoch": 5, "message_offset": 9, "bound_for_s": BOUND}, Claim("duplicate", 2, READY),
             id="a second message with the id behind the running one",
         ),
-        pytest.param({}, {"message_offset": 9, "bound_for_s": BOUND}, WAIT, id="second message, former owner still bound"),
+        pytest.param({}, {"message_offset": 9, "bound_for_s": BOUND}, WAIT, id="second message, owner bound"),
         pytest.param({}, {"message_offset": 9}, TAKE_OVER, id="second message, the former owner is gone"),
         pytest.param({"partition": THERE}, {"epoch": 5, "bound_for_s": BOUND}, WAIT, id="runs in another partition"),
         pytest.param({"partition": THERE}, {"epoch": 5}, TAKE_OVER, id="ran in another partition, lease over"),

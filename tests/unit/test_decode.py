@@ -219,8 +219,10 @@ def test_white_space_and_the_order_of_keys_do_not_make_another_body() -> None:
     body = command_body()
     turned = json.dumps(dict(reversed(body.items())), indent=3).encode()
     # When
-    same, turned_read, other = read(raw_message(body)), read(raw_message(turned)), read(
-        raw_message(command_body(entity="company"))
+    same, turned_read, other = (
+        read(raw_message(body)),
+        read(raw_message(turned)),
+        read(raw_message(command_body(entity="company"))),
     )
     # Then
     assert same.body_hash == turned_read.body_hash

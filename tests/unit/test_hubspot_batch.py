@@ -3,11 +3,10 @@
 import random
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm.adapters.hubspot.batch import Input, in_calls, reconcile, split_budget_for
+from crm.adapters.hubspot.batch import Input, in_calls, reconcile, reconcile_archive, split_budget_for
 from crm.adapters.hubspot.errors import Reason, existing_id, reasons_of
 from crm.adapters.hubspot.search import in_searches
 
@@ -194,3 +193,28 @@ def test_search_values_are_split_by_size_and_count() -> None:
         groups = list(in_searches(values))
         assert [value for group in groups for value in group] == values
         assert all(len(group) <= 100 and sum(len(value) + 4 for value in group) <= 2_300 for group in groups)
+
+
+def test_one_error_without_name_belongs_to_the_one_unanswered_input() -> None:
+    """Where HubSpot names nobody and only one input has no answer, the error is that input's."""
+    # Given two inputs, a result for one and an error without context
+    inputs = upserts(2)
+    results = [result(inputs[0], objectWriteTraceId=inputs[0].trace_id)]
+    body = {"results": results, "errors": [{"category": "OBJECT_NOT_FOUND", "message": "gone"}]}
+
+    # When it is reconciled
+    answers = reconcile(inputs, body)
+
+    # Then
+    assert [answers[index].fate for index in range(2)] == ["written", "refused"]
+    assert answers[1].reasons == (Reason("OBJECT_NOT_FOUND", "gone"),)
+
+
+def test_an_archive_without_body_says_yes_to_all() -> None:
+    """204 has no body; where a multi-status reply names ids, those were not archived."""
+    # Given two archives and both replies / When they are reconciled / Then
+    inputs = [Input(index, {}, str(70 + index)) for index in range(2)]
+    partial = {"errors": [{"category": "VALIDATION_ERROR", "message": "locked", "context": {"ids": ["71"]}}]}
+    assert [answer.fate for answer in reconcile_archive(inputs, None).values()] == ["written", "written"]
+    assert [answer.fate for answer in reconcile_archive(inputs, partial).values()] == ["written", "refused"]
+    assert inputs[0].to_wire("archive") == {"id": "70"}

@@ -21,9 +21,11 @@ class Clock:
         self.waits: list[float] = []
 
     def __call__(self) -> float:
+        """The time."""
         return self.now
 
     def wait(self, _condition: threading.Condition, seconds: float) -> bool:
+        """Let the seconds pass."""
         self.waits.append(seconds)
         self.now += seconds
         return True

@@ -17,10 +17,10 @@ from consumer.work import Work
 from crm.adapters.hubspot import HubSpotAdapter
 from crm.http import AllowedHosts, HttpClient
 from crm.model import Connection, CrmRecord, PulledPage, RecordOutcome
+from crm.resolution import Resolved
 from crm.settings import OAuthClient
 from crm.store.group_commit import FinishedCommand
 from crm.store.outbox import MAX_MESSAGE_BYTES
-from crm.resolution import Resolved
 from crm.sync import SyncAttempt
 from schemas.failure import COMMAND_FAILURES, FailureCategory
 from schemas.result import Failure, OutcomeWarning, SyncResult
@@ -28,9 +28,7 @@ from schemas.topics import Topics
 from services.commands_in import NOW, WORKSPACE, work
 
 TOPICS = Topics()
-CONNECTION = Connection(
-    UUID(int=5), WORKSPACE, "hubspot", status="connected", connected_at=NOW, crm_account_id="4711"
-)
+CONNECTION = Connection(UUID(int=5), WORKSPACE, "hubspot", status="connected", connected_at=NOW, crm_account_id="4711")
 HTTP = HttpClient(timeout_s=1, connect_timeout_s=1, allowed_hosts=AllowedHosts(("hubapi.com",)))
 ADAPTER = HubSpotAdapter(
     HTTP, OAuthClient(client_id="visibly-fake", client_secret=SecretStr("visibly-fake")), api_version="2026-09"
@@ -48,7 +46,7 @@ def pushed(*actions: str, **changes: Any) -> Work:
     for index, action in enumerate(actions):
         if action:
             errors = (BROKEN,) if action == "failed" else ()
-            done.outcomes[index] = RecordOutcome(index, action, ref=f"r{index}", errors=errors)  # type: ignore[arg-type]
+            done.outcomes[index] = RecordOutcome(index, action, ref=f"r{index}", errors=errors)
     return done
 
 
@@ -152,7 +150,9 @@ def test_a_pull_counts_what_it_brought_and_the_records_leave_on_their_own_topic(
     """Record count and success count are the page's; cursor and has_more are told; personal data stays apart."""
     # Given
     pull = work(direction="pull", records=...)
-    page = PulledPage((CrmRecord({"email": "a@b.c"}, crm_id="1"), CrmRecord({"email": "d@e.f"}, crm_id="2")), "cur", True)
+    page = PulledPage(
+        (CrmRecord({"email": "a@b.c"}, crm_id="1"), CrmRecord({"email": "d@e.f"}, crm_id="2")), "cur", has_more=True
+    )
     # When
     finished = finish(pull, Ending(SyncAttempt(RESOLVED, page=page)), TOPICS, NOW)
     # Then

@@ -3,7 +3,13 @@
 import pytest
 
 from crm.adapters.salesforce.describe import ObjectFields
-from crm.adapters.salesforce.drafts import body_for_create, body_for_upsert, draft, missing_on_create
+from crm.adapters.salesforce.drafts import (
+    body_for_create,
+    body_for_upsert,
+    change_for,
+    draft,
+    missing_on_create,
+)
 from crm.model import CrmRecord, FieldDescription, FieldMapping
 
 
@@ -62,3 +68,55 @@ def test_rights_of_a_field_differ_between_creating_and_updating() -> None:
     assert (body_for_create(item, known), body_for_upsert(item, known)) == ({"Once": "1"}, {"Later": "2"})
     (missing,) = missing_on_create(item, known)
     assert (missing.code, missing.field, missing.crm_field) == ("required_field_missing", "both", "Both")
+
+
+def test_the_first_of_two_mappings_onto_one_field_counts() -> None:
+    """However its name is spelled; its policy counts too, and a later `clear` empties nothing that is written."""
+    # Given
+    mappings = [
+        FieldMapping("website", "Website", write_policy="fill_if_empty"),
+        FieldMapping("blog", "website", write_policy="create_only"),
+        FieldMapping("shop", "WEBSITE"),
+    ]
+    record = CrmRecord({"website": "acme.io", "blog": "blog.acme.io"}, clear=("shop",))
+
+    # When
+    item = draft(record, mappings, fields(text("Website")), None, strict=False)
+
+    # Then
+    assert (item.values, item.policies) == ({"Website": "acme.io"}, {"Website": "fill_if_empty"})
+    assert item.morket_field_of == {"Website": "website"}
+
+
+def test_a_change_is_what_the_policies_leave() -> None:
+    """Kept values are told where they differ; without anything to write there is no change."""
+    # Given
+    known = fields(text("A"), text("B"), text("C"), text("D"))
+    mappings = [FieldMapping(name.lower(), name) for name in "ABCD"]
+    record = CrmRecord({"a": "1", "b": "2", "c": "3"}, clear=("d",))
+    item = draft(record, mappings, known, None, strict=False, write_policy="fill_if_empty")
+
+    # When
+    change = change_for(item, known, {"A": "1", "B": "other", "C": None, "D": "typed"})
+    nothing = change_for(item, known, {"A": "1", "B": "2", "C": "3", "D": None})
+
+    # Then
+    assert change.body == {"C": "3"}
+    assert [(one.field, one.crm_field) for one in change.warnings] == [("b", "B"), ("d", "D")]
+    assert (nothing.body, nothing.warnings) == ({}, ())
+
+
+def test_create_only_is_left_out_without_asking_what_is_held() -> None:
+    """It needs no look-up, and nothing is said about it: it was not meant for this record."""
+    # Given
+    known = fields(text("A"), text("B"))
+    mappings = [FieldMapping("a", "A", write_policy="create_only"), FieldMapping("b", "B")]
+
+    # When
+    item = draft(CrmRecord({"a": "1", "b": "2"}), mappings, known, None, strict=False)
+    change = change_for(item, known, None)
+
+    # Then
+    assert not item.needs_held
+    assert (change.body, change.warnings) == ({"B": "2"}, ())
+    assert body_for_create(item, known) == {"A": "1", "B": "2"}

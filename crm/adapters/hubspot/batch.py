@@ -80,19 +80,24 @@ def reconcile(inputs: Sequence[Input], body: Mapping[str, Any]) -> dict[int, Ans
     """
     finder = _Finder(inputs)
     answers: dict[int, Answer] = {}
-    unnamed: list[Reason] = []
+    unnamed: list[tuple[Reason, ...]] = []
     for error in objects_in(body.get("errors")):
         refused = finder.named_by(error)
-        for index in refused:
-            answers[index] = Answer("refused", reasons=reasons_of(error))
-        if not refused:
-            unnamed += reasons_of(error)
+        answers |= {index: Answer("refused", reasons=reasons_of(error)) for index in refused}
+        unnamed += [] if refused else [reasons_of(error)]
     for result in objects_in(body.get("results")):
         written = finder.made(result)
         if written is not None and result.get("id"):
             answers[written] = Answer("written", crm_id=str(result["id"]), is_new=result.get("new") is True)
-    silent = Answer("silent", reasons=tuple(unnamed))
-    return {item.index: answers.get(item.index, silent) for item in inputs}
+    rest = _unanswered([item.index for item in inputs if item.index not in answers], unnamed)
+    return {item.index: answers.get(item.index, rest) for item in inputs}
+
+
+def _unanswered(indices: Sequence[int], unnamed: Sequence[tuple[Reason, ...]]) -> Answer:
+    """The answer of inputs in neither list: one input and one error without a name belong together."""
+    if len(indices) == len(unnamed) == 1:
+        return Answer("refused", reasons=unnamed[0])
+    return Answer("silent", reasons=tuple(reason for reasons in unnamed for reason in reasons))
 
 
 def reconcile_archive(inputs: Sequence[Input], body: Any) -> dict[int, Answer]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from crm.adapters.hubspot.associations import Wish, association_type, is_association
@@ -37,7 +38,7 @@ class MatchRule:
     is_unique: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shape:
     """What the records of one command are checked against."""
 
@@ -48,6 +49,11 @@ class Shape:
     strict: bool = False
     write_policy: WritePolicy | None = None
     default_write_policy: WritePolicy = "overwrite"
+
+    @cached_property
+    def ties(self) -> bool:
+        """True when a mapping names an association."""
+        return any(is_association(mapping.crm_field) for mapping in self.mappings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,7 @@ def draft(record: CrmRecord, shape: Shape) -> Draft:
         defaults=checked.values(mapped.defaults),
         morket_field_of=mapped.morket_field_of,
         policies={name: mapped.policies.get(name, "overwrite") for name in properties},
-        associations=_wishes(mapped, shape.crm_object),
+        associations=_wishes(mapped, shape.crm_object) if shape.ties else (),
         errors=(*mapped.errors, *checked.errors),
         warnings=(*checked.warnings, *mapped.warnings),
     )
@@ -179,7 +185,7 @@ class _Checked:
         """Texts to send; values that cannot be sent are errors."""
         sendable: dict[str, str] = {}
         for name, value in values.items():
-            if is_association(name):
+            if self._shape.ties and is_association(name):
                 continue
             described = self._writable(name)
             if described is None:

@@ -4,6 +4,7 @@ Sources: developers.hubspot.com/docs/api-reference/latest/authentication,
 developers.hubspot.com/changelog/new-oauth-v3-api-endpoints-and-standardized-error-responses, RFC 6749, 7009, 7662.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,8 @@ from schemas.failure import FailureCategory
 AUTHORIZE_ORIGIN: Final = "https://app.hubspot.com"
 
 _LONGEST_LIFE_S: Final = 10**9
+#: What an Authorization header can carry. RFC 6750 section 2.1 allows less; nobody has promised to keep to it.
+_HEADER_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,8 @@ def _read_tokens(body: Any, asked_at: datetime, refresh_token: str | None) -> OA
     """HubSpot's token reply: `scopes` is a list, there is no `scope`; `hub_id` and `user_id` may be missing."""
     if not isinstance(body, Mapping) or not isinstance(body.get("access_token"), str) or not body["access_token"]:
         raise CrmUnavailable("HubSpot's token endpoint gave no access_token", may_have_arrived=True)
+    if not _HEADER_TOKEN.fullmatch(body["access_token"]):
+        raise GiveUp("HubSpot's token endpoint gave an access_token that no header can carry")
     life_s = body.get("expires_in")
     life = timedelta(seconds=life_s) if isinstance(life_s, int) and 0 < life_s < _LONGEST_LIFE_S else None
     return OAuthTokens(

@@ -67,12 +67,17 @@ class Push:
 
     def _push(self, records: Sequence[CrmRecord], shape: Shape, writer: BatchWriter) -> dict[int, int]:
         # What cannot be sent fails by itself, before it spoils a record that it would be merged with.
-        unsendable = {item.index: item for item in (draft(record, shape) for record in records) if item.errors}
-        for item in unsendable.values():
-            self._settle(broken(item))
-        sound = [record for record in records if record.index not in unsendable]
-        merged, merged_into = merge_by_key(sound, lambda record: _key(draft(record, shape), self.options.links))
-        drafts = [draft(record, shape) for record in merged]
+        by_index = {record.index: draft(record, shape) for record in records}
+        for item in by_index.values():
+            if item.errors:
+                self._settle(broken(item))
+        sound = {record.index: record for record in records if not by_index[record.index].errors}
+        merged, merged_into = merge_by_key(
+            list(sound.values()), lambda record: _key(by_index[record.index], self.options.links)
+        )
+        drafts = [
+            by_index[record.index] if record is sound[record.index] else draft(record, shape) for record in merged
+        ]
         if any(item.associations for item in drafts):
             drafts = TargetFinder(self.calls, self.pace).resolve(drafts)
         steps = self._plan(drafts, shape)

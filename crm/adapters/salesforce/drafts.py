@@ -116,15 +116,11 @@ def draft(
     for name in mapped.clear:
         checked.clear(name)
     checked.settle()
-    defaults = CheckedValues(mapped, fields)
-    for name, value in mapped.defaults.items():
-        defaults.add(name, value)
-    defaults.settle()
     return Draft(
         record=record,
         match_value=rule.value_of(record) if rule else None,
         values=checked.values,
-        defaults={name: value for name, value in defaults.values.items() if name not in checked.values},
+        defaults=_defaults(mapped, fields, checked) if mapped.defaults else {},
         policies=_policies(mapped, checked, fields),
         morket_field_of=checked.morket_field_of,
         errors=(*mapped.errors, *checked.errors, *id_errors(record)),
@@ -178,9 +174,17 @@ def change_for(item: Draft, fields: ObjectFields, held: Mapping[str, object] | N
     return Change(body, tuple(_kept(item, name) for name in differing))
 
 
-def with_id(item: Draft, crm_id: str | None) -> CrmRecord:
-    """The draft's record, now known (or no longer known) as `crm_id`."""
-    return replace(item.record, crm_id=crm_id)
+def with_id(item: Draft, crm_id: str | None) -> Draft:
+    """The draft, its record now known as `crm_id`, an id that Salesforce gave."""
+    return replace(item, record=replace(item.record, crm_id=crm_id))
+
+
+def _defaults(mapped: MappedRecord, fields: ObjectFields, checked: CheckedValues) -> dict[str, FieldValue]:
+    defaults = CheckedValues(mapped, fields)
+    for name, value in mapped.defaults.items():
+        defaults.add(name, value)
+    defaults.settle()
+    return {name: value for name, value in defaults.values.items() if name not in checked.values}
 
 
 def _policies(mapped: MappedRecord, checked: CheckedValues, fields: ObjectFields) -> dict[str, WritePolicy]:
@@ -203,12 +207,13 @@ def id_errors(record: CrmRecord) -> tuple[Failure, ...]:
 
 def _missing(known: FieldDescription, morket_field_of: Mapping[str, str], fields: ObjectFields) -> Failure:
     error = RECORD_ERRORS["REQUIRED_FIELD_MISSING"]
+    names = [known.name, *(path for path, reference in fields.reference_of.items() if reference == known.name)]
     return Failure(
         code=error.code,
         category=error.category,
         message=f"a new {fields.name} needs {known.label}",
         hint=error.hint,
-        field=morket_field_of.get(known.name),
+        field=next((morket_field_of[name] for name in names if name in morket_field_of), None),
         crm_field=known.name,
     )
 

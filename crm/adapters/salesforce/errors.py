@@ -200,7 +200,8 @@ def _text_of(reply: Reply) -> str:
 
 
 def _error(reply: Reply, message: SalesforceMessage, *, writes: bool) -> CrmError:
-    text = f"Salesforce answered {reply.status} {message.code}: {scrub(message.text)}".rstrip(": ")
+    answer = f"Salesforce answered {reply.status} {message.code}".rstrip()
+    text = f"{answer}: {scrub(message.text)}".rstrip(": ")
     code = message.code or None
     if reply.status >= 500 or message.code in _BUSY_CODES:  # noqa: PLR2004 - the class of status
         arrived = writes and reply.status >= 500  # noqa: PLR2004

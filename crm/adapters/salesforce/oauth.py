@@ -37,20 +37,16 @@ _IDENTITY: Final = re.compile(r"/id/(00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?)/(005
 _SIDE_CALL_S: Final = 5.0
 _LONGEST_SESSION: Final = timedelta(hours=25)
 
-# https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_flow_errors.htm
-_GRANT_DEAD: Final = frozenset({"invalid_grant", "inactive_user", "inactive_org", "access_denied", "access-denied"})
-_WRONG_SETTINGS: Final = frozenset(
-    {
-        "invalid_client",
-        "invalid_client_id",
-        "invalid_client_credentials",
-        "redirect_uri_mismatch",
-        "unsupported_grant_type",
-        "unauthorized_client",
-        "invalid_request",
-        "invalid_scope",
-    }
-)
+#: `error` of a token endpoint -> whose turn it is; anything else with a 4xx is given up, and a 5xx is tried again.
+#: https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_flow_errors.htm
+TOKEN_ERRORS: Final[Mapping[str, type[CrmError]]] = {
+    **dict.fromkeys(("invalid_grant", "inactive_user", "inactive_org"), ReauthRequired),
+    **dict.fromkeys(("access_denied", "access-denied"), ReauthRequired),
+    **dict.fromkeys(("invalid_client", "invalid_client_id", "invalid_client_credentials"), ConfigurationFault),
+    **dict.fromkeys(("redirect_uri_mismatch", "unsupported_grant_type", "unauthorized_client"), ConfigurationFault),
+    **dict.fromkeys(("invalid_request", "invalid_scope"), ConfigurationFault),
+    "rate_limit_exceeded": RateLimited,
+}
 _ALREADY_DEAD: Final = frozenset({"invalid_token", "unsupported_token_type"})
 
 
@@ -249,12 +245,9 @@ def _token_error(reply: Reply) -> CrmError:
     """The error of a token, introspection or revocation endpoint; never holds its body."""
     code = scrub(_code(reply), 60)
     text = f"Salesforce's token endpoint answered {reply.status} {code}".rstrip()
-    if code in _GRANT_DEAD:
-        return ReauthRequired(text, crm_code=code)
-    if code == "rate_limit_exceeded" or reply.status == 429:  # noqa: PLR2004
+    known = TOKEN_ERRORS.get(code)
+    if known is RateLimited or reply.status == 429:  # noqa: PLR2004
         return RateLimited(text, crm_code=code or None, retry_after_s=reply.retry_after_s)
-    if code in _WRONG_SETTINGS:
-        return ConfigurationFault(text, crm_code=code)
     if reply.status >= 500 or not code:  # noqa: PLR2004
-        return CrmUnavailable(text, retry_after_s=reply.retry_after_s)
-    return GiveUp(text, crm_code=code)
+        return CrmUnavailable(text, retry_after_s=reply.retry_after_s, crm_code=code or None)
+    return (known or GiveUp)(text, crm_code=code)

@@ -100,7 +100,10 @@ class Push:
         records = [item.record for item in by_index.values()]
         merged, into = merge_by_key(records, lambda record: self._key(by_index[record.index]))
         self._merged_into = {index: into.get(first, first) for index, first in self._merged_into.items()} | into
-        return [self._draft(record) for record in merged]
+        before = (by_index[record.index] for record in merged)
+        return [
+            item if record is item.record else self._draft(record) for item, record in zip(before, merged, strict=True)
+        ]
 
     def _key(self, item: Draft) -> object | None:
         crm_id = item.crm_id or self._link(item)
@@ -127,14 +130,14 @@ class Push:
             elif self._upserts(item):
                 upserts.append(item)
             elif self._link(item) and self.options.mode != "create":
-                known.append(self._draft(with_id(item, self._link(item))))
+                known.append(with_id(item, self._link(item)))
                 self._by_link.add(item.index)
             else:
                 (to_find if item.match_value else plain).append(item)
         names = sorted({name for item in (*known, *to_find) for name in item.values})
         held = self._held(known, names)
         rows = self._rows(to_find, names)
-        found = [self._draft(with_id(item, _id(rows[item][0]))) for item in to_find if len(rows[item]) == 1]
+        found = [with_id(item, _id(rows[item][0])) for item in to_find if len(rows[item]) == 1]
         held |= {_id(row): row for several in rows.values() for row in several}
         # A record that is known by its id may be one that another was found as: they are one update.
         present = [item for item in known if item.index not in self._absent]
