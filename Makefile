@@ -69,6 +69,7 @@ check: $(INSTALLED) ## lint, format, types, import rules, published contracts, m
 	MYPYPATH=tests $(BIN)/mypy -p services
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.publish --check
+	$(BIN)/python -m cli.errors_page --check
 	PYTHONPATH=tests $(BIN)/python -m services.migration_check
 
 .PHONY: format

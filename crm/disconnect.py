@@ -88,7 +88,10 @@ class Disconnection:
             adapter = self._registry.get(slug)
             adapter.revoke(OAuthTokens.from_json(text))
         except CrmError as problem:
-            return False, f"The grant could not be revoked at the CRM ({problem.public}); remove the app there."
+            return (
+                False,
+                f"The CRM did not confirm that the grant ended ({problem.public}); look there, and remove the app.",
+            )
         return _what_revoking_means(adapter.name, adapter.capabilities.revocation)
 
 

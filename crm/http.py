@@ -18,7 +18,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from crm.deadline import DeadlineTransport, calls_until
-from crm.errors import CrmUnavailable, UntrustedHost
+from crm.errors import CrmUnavailable, GiveUp, UntrustedHost
 from crm.model import CallScope
 from crm.text import MAX_TEXT, scrub
 
@@ -138,14 +138,16 @@ class HttpClient:
             CrmUnavailable: no whole reply came in time; `may_have_arrived` is False only when no connection was made.
             LeaseLost: the scope refused.
         """
-        prepared = requests.Request(
-            method,
-            self.allowed_hosts.check(url),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})},
-            params=params,
-            json=json,
-            data=form,
-        ).prepare()
+        prepared = _prepared(
+            requests.Request(
+                method,
+                self.allowed_hosts.check(url),
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})},
+                params=params,
+                json=json,
+                data=form,
+            )
+        )
         total_s = min(timeout_s or self.timeout_s, self.timeout_s)
         # Before the leave: a process that is stopped between the two finds its call too late, and does not send it.
         deadline = time.monotonic() + total_s
@@ -167,6 +169,14 @@ class HttpClient:
         except requests.RequestException as problem:
             raise _unavailable(prepared, problem) from None
         return Reply(response.status_code, CaseInsensitiveDict(response.headers), body)
+
+
+def _prepared(request: requests.Request) -> requests.PreparedRequest:
+    try:
+        return request.prepare()
+    except ValueError:
+        # Its text quotes the header that is at fault, and that may be the one with the token.
+        raise GiveUp("the request cannot be sent: a header or the body holds what HTTP does not allow") from None
 
 
 def _read(response: requests.Response) -> bytes:

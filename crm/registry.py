@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from crm.adapters.contract import CrmAdapter
-from crm.adapters.hubspot import HubSpotAdapter
+from crm.adapters.hubspot import HubSpotAdapter, HubSpotFlags
 from crm.adapters.hubspot import errors as hubspot_errors
 from crm.adapters.outcome import VendorError
 from crm.adapters.salesforce import SalesforceAdapter
@@ -81,7 +81,11 @@ def _salesforce(parts: AdapterParts) -> CrmAdapter:
 def _hubspot(parts: AdapterParts) -> CrmAdapter:
     settings = parts.settings
     return HubSpotAdapter(
-        parts.http, parts.client, api_version=settings.hubspot_api_version, sandbox_origin=settings.sandbox_origin
+        parts.http,
+        parts.client,
+        api_version=settings.hubspot_api_version,
+        sandbox_origin=settings.sandbox_origin,
+        flags=HubSpotFlags(pkce=settings.hubspot_pkce, uninstall_on_disconnect=settings.hubspot_uninstall),
     )
 
 

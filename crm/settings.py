@@ -62,6 +62,16 @@ class Settings(BaseSettings):
     hubspot_api_version: str = Field(
         default="2026-09", pattern=r"^\d{4}-\d{2}$", alias="CRM_SYNC_HUBSPOT_API_VERSION", description="a dated version"
     )
+    hubspot_pkce: bool = Field(
+        default=False,
+        alias="CRM_SYNC_HUBSPOT_PKCE",
+        description="send PKCE; HubSpot documents it for some kinds of apps only",
+    )
+    hubspot_uninstall: bool = Field(
+        default=False,
+        alias="CRM_SYNC_HUBSPOT_UNINSTALL",
+        description="disconnecting also uninstalls the app, and HubSpot writes the customer an e-mail",
+    )
     log_level: str = Field(default="INFO", alias="CRM_SYNC_LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("redirect_base")

@@ -130,7 +130,7 @@ class SyncRunner:
             resolved,
             outcomes=in_order((*lost, *result.outcomes)),
             interrupted_by=result.interrupted_by,
-            links=_new_links(link_scope, result.outcomes),
+            links=_new_links(link_scope, result.outcomes) if command.mode != "delete" else (),
             record_url_template=resolved.adapter.record_url_template(tokens, resolved.crm_object),
         )
 

@@ -15,6 +15,7 @@ from producer_api.bodies import optional_model
 from producer_api.parts import Parts, problem_of
 from producer_api.problems import FieldProblem, Problem
 from producer_api.scopes import Scope
+from schemas.command import WritePolicy
 from schemas.values import EntityName, MorketField
 
 CrmField = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")]
@@ -24,13 +25,14 @@ _ENTITY: TypeAdapter[str] = TypeAdapter(EntityName)
 
 
 class MappingBody(BaseModel):
-    """One override. What is not built (`write_policy`) is refused by the rules of unknown fields."""
+    """One override."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     morket_field: MorketField
     crm_field: CrmField
     direction: MappingDirection = "both"
+    write_policy: WritePolicy | None = None
     identifier: bool = False
     value_map: Annotated[dict[Text, Text], Field(max_length=500)] = {}
     default_value: Text | None = None
@@ -76,8 +78,10 @@ class Mappings:
                 row for row in mappings.list_of(connection, workspace, slug) if row.entity.lower() != entity.lower()
             ]
             stored = [*kept, *(StoredMapping(entity, override.as_mapping()) for override in overrides)]
+            settings = found.settings if found else {}
+            _check_targets(overrides, *_effective(adapter, entity, settings, stored)[1:])
             mappings.replace(connection, workspace, slug, stored)
-        resp.media = _shown(adapter, entity, found.settings if found else {}, stored)
+        resp.media = _shown(adapter, entity, settings, stored)
 
     def _adapter(self, slug: str) -> CrmAdapter:
         self._parts.listed(slug)
@@ -116,7 +120,27 @@ def _invalid(fields: Sequence[FieldProblem]) -> Problem:
     return Problem(422, "invalid_request", "the mappings cannot be used as they are", fields=fields)
 
 
-def _shown(adapter: CrmAdapter, entity: str, settings: Any, stored: Sequence[StoredMapping]) -> dict[str, Any]:
+def _check_targets(
+    overrides: Sequence[MappingBody], own: Sequence[FieldMapping], defaults: Sequence[FieldMapping]
+) -> None:
+    """Refuse two mappings that would write one CRM field: which of them came last would decide what it holds."""
+    pushed = [row for row in (*own, *defaults) if row.direction != "pull" and not row.fallback]
+    found = []
+    for index, row in enumerate(overrides):
+        rivals = [one for one in pushed if one.crm_field.casefold() == row.crm_field.casefold()]
+        other = next((one.morket_field for one in rivals if one.morket_field != row.morket_field), None)
+        if other is not None and row.direction != "pull":
+            message = f"{row.crm_field} is written from {other} already"
+            hint = f"leave one of the two out, or map {other} with the direction pull"
+            found.append(FieldProblem(f"overrides[{index}].crm_field", message, hint))
+    if found:
+        raise _invalid(found)
+
+
+def _effective(
+    adapter: CrmAdapter, entity: str, settings: Any, stored: Sequence[StoredMapping]
+) -> tuple[str, list[FieldMapping], list[FieldMapping]]:
+    """The CRM object, the workspace's own mappings that hold for it, and the defaults that they leave."""
     try:
         crm_object = adapter.resolve_object(entity, settings)
     except CrmError as error:
@@ -126,7 +150,12 @@ def _shown(adapter: CrmAdapter, entity: str, settings: Any, stored: Sequence[Sto
     for scope in (EVERY_ENTITY, entity.lower(), crm_object.lower()):
         own |= {row.mapping.morket_field: row.mapping for row in stored if row.entity.lower() == scope}
     defaults = [row for row in adapter.default_mappings(crm_object) if row.morket_field not in own]
-    rows = [_row(row, "workspace") for row in own.values()] + [_row(row, "default") for row in defaults]
+    return crm_object, list(own.values()), defaults
+
+
+def _shown(adapter: CrmAdapter, entity: str, settings: Any, stored: Sequence[StoredMapping]) -> dict[str, Any]:
+    crm_object, own, defaults = _effective(adapter, entity, settings, stored)
+    rows = [_row(row, "workspace") for row in own] + [_row(row, "default") for row in defaults]
     return {"integration": adapter.slug, "entity": entity, "crm_object": crm_object, "mappings": rows}
 
 
@@ -135,6 +164,7 @@ def _row(row: FieldMapping, source: str) -> dict[str, Any]:
         "morket_field": row.morket_field,
         "crm_field": row.crm_field,
         "direction": row.direction,
+        "write_policy": row.write_policy,
         "identifier": row.identifier,
         "fallback": row.fallback,
         "value_map": dict(row.value_map),

@@ -44,10 +44,10 @@ EVERY_FAULT = pytest.mark.parametrize(("crm", "fault"), _faults(), indirect=["cr
 
 
 def people() -> list[CrmRecord]:
-    """Two that exist, seven that do not, two with one key, one without key, one that no CRM takes."""
+    """Two exist, seven do not, two share a key; one has none, one is too long for some CRMs, one cannot be stored."""
     records = [person(index) for index in range(9)]
     records += [person(9, email="P3@ACME.io", last_name="Twice"), person(10, email=None)]
-    return [*records, person(11, last_name="L" * 400)]
+    return [*records, person(11, last_name="L" * 400), person(12, last_name="a\0b")]
 
 
 def companies() -> list[CrmRecord]:
@@ -55,14 +55,17 @@ def companies() -> list[CrmRecord]:
     return [*(company(index) for index in range(4)), company(4, company_domain="https://www.ACME2.io/")]
 
 
+Links = dict[str, str]
+
+
 def tried(
-    crm: Connected, records: list[CrmRecord], crm_object: str, logged: pytest.LogCaptureFixture
+    crm: Connected, records: list[CrmRecord], crm_object: str, links: Links, logged: pytest.LogCaptureFixture
 ) -> SyncResult | None:
     """Push under a fault and check everything that holds in any case; None when the push was refused as a whole."""
     before = crm.stored(crm_object)
     result, error = None, None
     try:
-        result = crm.push(records, crm_object)
+        result = crm.push(records, crm_object, links=links)
     except CrmError as raised:
         error = raised
     after = crm.stored(crm_object)
@@ -76,6 +79,12 @@ def tried(
     return result
 
 
+def known_links(result: SyncResult | None) -> Links:
+    """What a worker records of a push and hands to the next one."""
+    outcomes = result.outcomes if result else ()
+    return {one.match_value: one.crm_id for one in outcomes if one.match_value and one.crm_id}
+
+
 @EVERY_FAULT
 def test_a_push_tells_the_truth_whatever_the_crm_does(
     crm: Connected, fault: str, caplog: pytest.LogCaptureFixture
@@ -83,23 +92,23 @@ def test_a_push_tells_the_truth_whatever_the_crm_does(
     """Each record has its outcome, the CRM holds what they claim, and afterwards the rest lands once."""
     # Given records that exist already, and the fault
     caplog.set_level(logging.DEBUG)
-    crm.push([person(0), person(1)])
-    crm.push([company(0)], crm.company)
+    links = known_links(crm.push([person(0), person(1)]))
+    company_links = known_links(crm.push([company(0)], crm.company))
     crm.bench.switch(**crm.bench.faults[fault])
 
     # When
-    first = tried(crm, people(), crm.person, caplog)
-    tried(crm, companies(), crm.company, caplog)
+    first = tried(crm, people(), crm.person, links, caplog)
+    second = tried(crm, companies(), crm.company, company_links, caplog)
     crm.bench.end_faults()
-    links = {str(one.match_value): str(one.crm_id) for one in (first.outcomes if first else ()) if one.crm_id}
-    again = crm.push(people(), links=links)
-    crm.push(companies(), crm.company)
+    again = crm.push(people(), links=links | known_links(first))
+    crm.push(companies(), crm.company, links=company_links | known_links(second))
 
     # Then nothing is missing and nothing is there twice
     assert again.interrupted_by is None
-    assert [one.action for one in again.outcomes if one.action == "failed"] == ["failed"] * 2
+    failed = [one.index for one in again.outcomes if one.action == "failed"]
+    assert failed in ([10, 12], [10, 11, 12])
     check_values(crm, people(), again, "last_name")
-    assert len(crm.stored(crm.person)) == len({one.crm_id for one in again.outcomes if one.crm_id}) == 9
+    assert len(crm.stored(crm.person)) == len({one.crm_id for one in again.outcomes if one.crm_id}) == 12 - len(failed)
     assert len(crm.stored(crm.company)) == 4
 
 
@@ -113,22 +122,24 @@ def test_a_pull_brings_each_record_once_whatever_the_crm_does(
     made = {str(one.crm_id) for one in crm.push([person(index) for index in range(7)]).outcomes}
     crm.bench.switch(**crm.bench.faults[fault])
     seen: list[str] = []
-    cursor, has_more, failures = None, True, 0
+    cursor, is_trouble, failures = None, True, 0
 
-    # When
+    # When, until a page after the fault says that there is no more
     for _ in range(_MOST_TRIES):
-        if not has_more:
-            break
         try:
             page = crm.pull(3, cursor=cursor)
         except CrmError as error:
             check_no_secret(crm, caplog.text, None, error)
+            assert is_trouble
             failures += 1
-            if failures == 2:
-                crm.bench.end_faults()
-            continue
-        seen += [str(record.crm_id) for record in page]
-        cursor, has_more = page.cursor, page.has_more
+        else:
+            seen += [str(record.crm_id) for record in page]
+            cursor = page.cursor
+            if not page.has_more and not is_trouble:
+                break
+        if is_trouble and (failures == 2 or len(seen) >= 6):
+            crm.bench.end_faults()
+            is_trouble = False
 
     # Then
     assert sorted(seen) == sorted(made)
@@ -163,7 +174,8 @@ def test_a_lost_lease_is_raised_whatever_the_crm_does(crm: Connected, fault: str
 def test_a_lease_lost_at_any_call_is_raised(crm: Connected) -> None:
     """At the first, the second, … call of a push or pull: always `LeaseLost`, and that call does not leave."""
     for verb in (lambda scope: crm.push(people(), scope=scope), lambda scope: crm.pull(scope=scope)):
-        # Given how many calls it takes
+        # Given how many calls it takes when nothing is new any more
+        verb(CallScope())
         counted = CallScope()
         verb(counted)
         for allowed in range(counted.api_calls):

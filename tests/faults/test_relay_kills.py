@@ -1,6 +1,7 @@
 """The relay under fire: killed again and again, and given a row that the broker refuses."""
 
 import random
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import requests
 
 from cli.embedded.ports import free_port
-from crm.store import outbox
+from crm.store import outbox, outbox_batches
 from crm.store.outbox import OutboxMessage
 from services.house import House, wait_until
 
@@ -66,6 +67,66 @@ def test_a_relay_that_is_killed_again_and_again_sends_each_row_once(empty_house:
     # Then
     assert killed_at_work >= KILLS // 2
     _check_each_once_and_in_order(house, ROWS)
+
+
+@pytest.mark.broker
+def test_what_kafka_has_and_the_database_does_not_know_is_not_sent_again(empty_house: Callable[..., House]) -> None:
+    """Dead between the Kafka commit and the mark: the cursor in Kafka says so, the rows are only marked."""
+    # Given rows that were sent in many batches, of which the last of each shard was never marked
+    house = empty_house()
+    _fill(house, range(400))
+    relay = house.start("relay", CRM_SYNC_RELAY_BATCH="10")
+    wait_until(lambda: _states(house) == {"sent": 400}, 60, house.logs)
+    assert relay.stop() == 0
+    undone = house.rows("""
+UPDATE outbox SET state = 'prepared', sent_at = NULL
+ WHERE batch_id IN (SELECT max(batch_id) FROM outbox GROUP BY shard) RETURNING id""")
+    # When a relay starts, and more rows come
+    house.start("relay")
+    _fill(house, range(400, 480))
+    wait_until(lambda: _states(house) == {"sent": 480}, 60, house.logs)
+    # Then
+    assert len(undone) > 8
+    _check_each_once_and_in_order(house, 480)
+
+
+@pytest.mark.broker
+def test_what_was_prepared_and_never_reached_kafka_is_sent(empty_house: Callable[..., House]) -> None:
+    """Dead between preparing and the Kafka commit: the same batch goes out first, then what came later."""
+    # Given a batch of every shard that was prepared by a relay that is no more, and later rows
+    house = empty_house()
+    _fill(house, range(200))
+    with house.inside.engine.connect() as session:
+        prepared = [outbox_batches.next_batch(session, shard, limit=3, above=0) for shard in range(outbox.SHARDS)]
+    assert all(batch and len(batch.rows) == 3 for batch in prepared)
+    # When
+    house.start("relay")
+    wait_until(lambda: _states(house) == {"sent": 200}, 60, house.logs)
+    # Then
+    _check_each_once_and_in_order(house, 200)
+
+
+@pytest.mark.broker
+def test_a_relay_that_stood_still_sends_nothing_when_it_wakes(empty_house: Callable[..., House]) -> None:
+    """Its lock is gone with its session and its producer is fenced: the next relay's work stands."""
+    # Given a relay that is stopped at its work
+    house = empty_house()
+    settings = {"CRM_SYNC_RELAY_BATCH": "25", "CRM_SYNC_RELAY_IDLE_S": "2"}
+    _fill(house, range(1500))
+    frozen = house.start("relay", **settings)
+    wait_until(lambda: _states(house).get("sent", 0) > 0, 60, house.logs)
+    frozen.process.send_signal(signal.SIGSTOP)
+    assert _states(house) != {"sent": 1500}
+    # When another has sent everything, and the first goes on while more comes
+    house.start("relay", **settings)
+    wait_until(lambda: _states(house) == {"sent": 1500}, 60, lambda: f"{_states(house)}\n{house.logs()}")
+    frozen.process.send_signal(signal.SIGCONT)
+    for first in range(1500, 2000, 100):
+        _fill(house, range(first, first + 100))
+        time.sleep(0.3)
+    wait_until(lambda: _states(house) == {"sent": 2000}, 60, house.logs)
+    # Then
+    _check_each_once_and_in_order(house, 2000)
 
 
 @pytest.mark.broker

@@ -73,7 +73,7 @@ class House:
     parts: list[Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        with _environment(self.environment):
+        with self.environ():
             self.inside = bootstrap.build(load(WorkerSettings), application_name="test", pool_size=4)
             self.relay_settings = load(RelaySettings)
         self.producer = Producer(
@@ -84,6 +84,17 @@ class House:
                 "message.max.bytes": 5_000_000,
             }
         )
+
+    @contextmanager
+    def environ(self) -> Iterator[None]:
+        """The house's variables as this process's own, for as long as the block lasts."""
+        before = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     def start(self, name: str, **settings: str) -> Part:
         """Start a worker or a relay with further environment variables."""
@@ -287,14 +298,3 @@ def open_house(
         yield house
     finally:
         house.close()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -80,7 +80,7 @@ def faults_of(switches: type[CrmSwitches]) -> Faults:
 
 def _settings(name: str, kind: Any, default: Any) -> list[dict[str, Any]]:
     if name.endswith("_next"):
-        return [{name: count} for count in (1, 2, -1)]
+        return [{name: count} for count in (1, -1)]
     if kind is bool:
         return [{name: not default}]
     if typing.get_origin(kind) is typing.Literal:

@@ -313,3 +313,15 @@ def test_without_a_sandbox_no_loopback_is_allowed() -> None:
     # When / Then
     with pytest.raises(GiveUp):
         AllowedHosts(("salesforce.com",)).check("http://127.0.0.1:8100/")
+
+
+def test_a_header_that_http_does_not_allow_is_refused_without_showing_it() -> None:
+    """A token with a line break in it is no header, and its text must not stand in the error."""
+    # Given
+    client = client_for("http://127.0.0.1:9")
+    # When
+    with pytest.raises(GiveUp) as refused:
+        client.send("GET", "http://127.0.0.1:9/", headers={"Authorization": "Bearer canary\r\nX: y"})
+    # Then
+    assert "canary" not in str(refused.value)
+    assert refused.value.__cause__ is None

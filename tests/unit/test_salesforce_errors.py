@@ -72,6 +72,7 @@ RECORD_CODES = {
     "QUERY_TIMEOUT": ("crm_unavailable", "unavailable", True),
     "REQUEST_RUNNING_TOO_LONG": ("crm_unavailable", "unavailable", True),
     "INVALID_ID_FIELD": ("invalid_value", "bad_data", False),
+    "INVALID_FIELD: Foreign key external ID": ("related_record_not_found", "not_found", False),
 }
 
 

@@ -43,9 +43,8 @@ def bind_associations(
             raise
         except CrmError as error:
             _tell(binder, ties, by_index, outcomes)
-            for tie in ties:
-                if tie.index not in binder.tied | binder.settled:
-                    outcomes[tie.index] = _not_tied(by_index[tie.index], outcomes[tie.index], error)
+            for index in {tie.index for tie in ties} - binder.tied - binder.settled:
+                outcomes[index] = _not_tied(by_index[index], outcomes[index], error)
             return error
         _tell(binder, ties, by_index, outcomes)
     return None

@@ -43,6 +43,7 @@ class CheckedValues:
         known = self._writable(name)
         if known is None or known.name in self.values:
             return
+        self.morket_field_of[known.name] = self._mapped.morket_field_of[name]
         try:
             self.values[known.name] = to_wire(known, value)
         except Unfit as unfit:

@@ -42,10 +42,8 @@ _DUPLICATE: Final = VendorError(
 _COLLATERAL: Final = VendorError(
     "rolled_back", Category.UNAVAILABLE, retryable=True, hint="another record of the call was at fault; send it again"
 )
-#: Found by its text alone: Salesforce gives it the code of a field that does not exist.
-_NO_RELATED: Final = VendorError(
-    "related_record_not_found", Category.NOT_FOUND, hint="push the record that it refers to first"
-)
+# Salesforce gives it the code of a field that does not exist: it is told by its text alone.
+_NO_RELATED: Final = "INVALID_FIELD: Foreign key external ID"
 _BAD_VALUE: Final = VendorError("invalid_value", Category.BAD_DATA, hint="correct the value")
 _READ_ONLY: Final = VendorError("read_only_field", Category.MAPPING, hint="map to a field that can be written")
 _RULE: Final = VendorError("validation_rule", Category.BAD_DATA, hint="an admin's rule refused it; its words are above")
@@ -75,6 +73,9 @@ RECORD_ERRORS: Final[Mapping[str, VendorError]] = {
     "FIELD_FILTER_VALIDATION_EXCEPTION": _RULE,
     "INVALID_FIELD_FOR_INSERT_UPDATE": _READ_ONLY,
     "INVALID_FIELD": VendorError("unknown_field", Category.MAPPING, hint="correct the mapping"),
+    _NO_RELATED: VendorError(
+        "related_record_not_found", Category.NOT_FOUND, hint="push the record that it refers to first"
+    ),
     "INVALID_TYPE": VendorError("unknown_object", Category.MAPPING, hint="correct the object's name"),
     "DUPLICATE_VALUE": _DUPLICATE,
     "DUPLICATES_DETECTED": _DUPLICATE,
@@ -151,7 +152,7 @@ def is_stale_field(message: SalesforceMessage) -> bool:
 def _by_its_text(message: SalesforceMessage) -> VendorError | None:
     """What an error means whose code says too little."""
     if _is_unknown_relation(message):
-        return _NO_RELATED
+        return RECORD_ERRORS[_NO_RELATED]
     if message.code in GONE_CODES and not is_gone(message):
         return RECORD_ERRORS["FIELD_INTEGRITY_EXCEPTION"]
     if message.code == "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY" and "UNABLE_TO_LOCK_ROW" in message.text:

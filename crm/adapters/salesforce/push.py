@@ -236,6 +236,7 @@ class Push:
         if not gone or writer.interrupted_by is not None:
             return
         self._by_link.clear()
+        self._absent.clear()
         again = [item for item in sound if self._merged_into.get(item.index, item.index) in gone]
         for item in again:
             self._dead_links.add(item.match_value)

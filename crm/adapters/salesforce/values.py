@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 from crm.adapters.salesforce.soql import instant, is_record_id
@@ -155,8 +156,7 @@ def _options(field: FieldDescription, value: FieldValue) -> FieldValue:
 
 def _known_option(field: FieldDescription, text: str) -> str:
     """The option's own value for a value or label in any case; any text where the picklist is open."""
-    spellings = {spelling: value for value, label in reversed(field.options) for spelling in (label, value)}
-    folded = {spelling.casefold(): value for spelling, value in spellings.items()}
+    spellings, folded = _spellings(field.options)
     found = spellings.get(text) or folded.get(text.casefold())
     if found is None and field.restricted:
         named = ", ".join(value for value, _label in field.options[:_MAX_OPTIONS_NAMED])
@@ -164,6 +164,13 @@ def _known_option(field: FieldDescription, text: str) -> str:
         message = f"{field.label} has no option {_shown(text)}; its options are {named}{more}"
         raise Unfit("invalid_option", message, "use one of the field's options or map the value to one")
     return found or text
+
+
+@lru_cache(maxsize=256)
+def _spellings(options: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """Value or label -> value, as they are and case-folded; where two options share one, the first counts."""
+    spellings = {spelling: value for value, label in reversed(options) for spelling in (label, value)}
+    return spellings, {spelling.casefold(): value for spelling, value in spellings.items()}
 
 
 def _email(field: FieldDescription, value: FieldValue) -> FieldValue:
