@@ -76,7 +76,7 @@ def _all_mapped(adapter: CrmAdapter, tokens: OAuthTokens, crm_object: str) -> tu
     free = (
         one.name
         for one in described
-        if one.kind in {"string", "textarea"} and one.updateable and not one.unique and one.name not in taken
+        if one.kind in {"string", "textarea", "url"} and one.updateable and not one.unique and one.name not in taken
     )
     more = [FieldMapping(name, crm_field) for name, crm_field in zip(_person(0).keys() - known, free, strict=False)]
     return (*defaults, *key, *more)

@@ -11,7 +11,7 @@ from cli.problems import CliProblem
 from cli.settings import DatabaseAccess, KafkaAccess
 from cli.topic_plan import TopicChoice, topic_findings, topic_specs
 from crm.errors import CrmError
-from crm.registry import ADAPTERS
+from crm.registry import listed_entries
 from crm.settings import Settings, SettingsProblem, load
 from crm.store import connections, workspaces
 from crm.vault import MasterKeys
@@ -99,7 +99,8 @@ def _keys() -> Iterator[Finding]:
 def _clients() -> Iterator[Finding]:
     settings = load(Settings)
     missing = []
-    for entry in ADAPTERS:
+    entries = listed_entries()
+    for entry in entries:
         prefix = entry.slug.upper().replace("-", "_")
         absent = [f"{prefix}_{part}" for part in ("CLIENT_ID", "CLIENT_SECRET") if not _has(f"{prefix}_{part}")]
         if not absent:
@@ -112,7 +113,7 @@ def _clients() -> Iterator[Finding]:
             both = len(absent) > 1  # nothing set at all is a choice; half of it is a mistake
             text = f"{' and '.join(absent)} not set: register a client at {entry.name}, or leave this CRM out"
             yield Finding("note" if both else "problem", entry.slug, text)
-    if len(missing) == len(ADAPTERS):
+    if len(missing) == len(entries):
         yield Finding("problem", "CRM clients", "no CRM is configured: set the client id and secret of at least one")
     if settings.sandbox_origin:
         yield Finding("note", "CRM clients", f"CRM calls go to the sandbox at {settings.sandbox_origin}")

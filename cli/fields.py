@@ -11,7 +11,7 @@ from cli.settings import DATABASE_URL, DatabaseAccess, is_set
 from crm.adapters.contract import CrmAdapter
 from crm.errors import CommandRefused
 from crm.http import AllowedHosts, HttpClient
-from crm.registry import ADAPTERS, AdapterParts
+from crm.registry import AdapterParts, listed_entries
 from crm.settings import Settings, load
 from crm.store import connections, mappings
 
@@ -58,14 +58,16 @@ def known_fields(slug: str, entity: str, workspace_id: UUID) -> KnownFields:
             names = {mappings.EVERY_ENTITY, entity.casefold(), adapter.resolve_object(entity, settings).casefold()}
             own = _fields_of(mappings.list_of(connection, workspace_id, slug), names)
     mapped = _defaults(adapter, entity, settings) | own
-    everywhere = frozenset[str]().union(*(_defaults(_adapter(entry.slug), entity, {}) for entry in ADAPTERS))
+    everywhere = frozenset[str]().union(*(_defaults(_adapter(entry.slug), entity, {}) for entry in listed_entries()))
     return KnownFields(everywhere | mapped, mapped, adapter.resolve_object(entity, settings))
 
 
 def _adapter(slug: str) -> CrmAdapter:
-    entry = next((entry for entry in ADAPTERS if entry.slug == slug), None)
+    entry = next((entry for entry in listed_entries() if entry.slug == slug), None)
     if entry is None:
-        raise WrongInput(f"there is no integration {slug!r}; there are: {', '.join(entry.slug for entry in ADAPTERS)}")
+        raise WrongInput(
+            f"there is no integration {slug!r}; there are: {', '.join(entry.slug for entry in listed_entries())}"
+        )
     http = HttpClient(timeout_s=1, connect_timeout_s=1, allowed_hosts=AllowedHosts(entry.hosts, None))
     return entry.factory(AdapterParts(http, None, load(Settings, **_NOT_USED)))
 

@@ -132,12 +132,14 @@ def _usable_fields(fields: Mapping[str, FieldValue]) -> tuple[dict[str, FieldVal
     broken: list[str] = []
     for name, value in fields.items():
         # Texts first and without detours: they are nearly all that comes, 4,000 in a command.
-        texts = (value,) if isinstance(value, str) else value if isinstance(value, list) else ()
-        if not all(map(is_storable, texts)):
-            broken.append(name)
-        elif isinstance(value, str):
-            if text := value.strip():
+        if isinstance(value, str):
+            text = value.strip()
+            if not is_storable(text):
+                broken.append(name)
+            elif text:
                 usable[name] = text
+        elif isinstance(value, list) and not all(map(is_storable, value)):
+            broken.append(name)
         elif not is_empty(value):
             usable[name] = [item.strip() for item in value if item.strip()] if isinstance(value, list) else value
     return usable, broken

@@ -1,16 +1,36 @@
 """The CRMs of a workspace: which there are, which are connected, and disconnecting one."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import falcon
+from pydantic import BaseModel, ConfigDict
 
 from crm.errors import CrmError
 from crm.model import Connection
 from crm.registry import ListedAdapter
 from crm.store import connections
+from producer_api.bodies import optional_model
 from producer_api.parts import Parts, problem_of
+from producer_api.problems import Problem
 from producer_api.scopes import Scope
+from schemas.command import WritePolicy
+
+
+class SettingsBody(BaseModel):
+    """What a workspace may choose for a connection; what is left out stays as it is.
+
+    Attributes:
+        allow_delete: Commands with `mode: delete` may run.
+        write_policy: For fields whose mapping and command name none.
+        person_object: What `person` stands for on Salesforce.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    allow_delete: bool | None = None
+    write_policy: WritePolicy | None = None
+    person_object: Literal["Lead", "Contact"] | None = None
 
 
 class Integrations:
@@ -40,6 +60,17 @@ class Integration:
         entry = self._parts.listed(slug)
         with self._parts.engine.connect() as connection:
             found = connections.get(connection, workspace, slug)
+        resp.media = _shown(entry, found, workspace)
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, workspace_id: str, slug: str) -> None:
+        """Change the settings of a connection."""
+        _, workspace = self._parts.enter(req.get_header("Authorization"), workspace_id, Scope.INTEGRATIONS_WRITE)
+        entry = self._parts.listed(slug)
+        chosen = optional_model(req, SettingsBody).model_dump(exclude_none=True)
+        with self._parts.engine.begin() as connection:
+            found = connections.change_settings(connection, workspace, slug, chosen)
+        if found is None:
+            raise Problem(409, "not_connected", f"{entry.name} was never connected to this workspace")
         resp.media = _shown(entry, found, workspace)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, workspace_id: str, slug: str) -> None:

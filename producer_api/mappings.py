@@ -18,7 +18,10 @@ from producer_api.scopes import Scope
 from schemas.command import WritePolicy
 from schemas.values import EntityName, MorketField
 
-CrmField = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")]
+# One step of a relationship is allowed: `Account.Morket_Id__c` (Salesforce), `associations.companies` (HubSpot).
+CrmField = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)?$", max_length=100)
+]
 # PostgreSQL cannot store NUL.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=1_000)]
 _ENTITY: TypeAdapter[str] = TypeAdapter(EntityName)

@@ -67,6 +67,7 @@ _STATUSES = {
     "not_connected": 409,
     "reauth_required": 409,
     "command_id_reused": 409,
+    "delete_not_allowed": 409,
     "invalid_command": 422,
     "not_supported_yet": 422,
     "no_mapping_for_entity": 422,

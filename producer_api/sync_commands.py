@@ -29,9 +29,11 @@ class SyncCommands:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, workspace_id: str, slug: str) -> None:
         """Accept a command: 202, and the address where its status stands."""
-        _, workspace = self._parts.enter(req.get_header("Authorization"), workspace_id, Scope.SYNC_WRITE)
+        caller, workspace = self._parts.enter(req.get_header("Authorization"), workspace_id, Scope.SYNC_WRITE)
         self._parts.listed(slug)
         command = read_command(json_object(req), workspace, slug, req.get_header("Idempotency-Key"))
+        if isinstance(command, PushCommand) and command.mode == "delete":
+            caller.require(workspace, Scope.SYNC_DELETE)
         self._check(command)
         accepted = self._accept(command, _traceparent(req))
         address = _address(workspace, slug, accepted.command_id)

@@ -94,6 +94,20 @@ def save_connected(
     return _connection(connection.execute(query.returning(table)).one())
 
 
+def change_settings(
+    connection: Connection, workspace_id: UUID, slug: str, chosen: dict[str, Any]
+) -> model.Connection | None:
+    """Put `chosen` over the stored settings of a connection; None where there is none."""
+    query = (
+        update(table)
+        .where(table.c.workspace_id == workspace_id, table.c.integration_slug == slug)
+        .values(settings=table.c.settings.concat(chosen))
+        .returning(table)
+    )
+    row = connection.execute(query).one_or_none()
+    return _connection(row) if row else None
+
+
 def lock_slot(connection: Connection, workspace_id: UUID, slug: str) -> None:
     """Let nobody else connect this CRM to this workspace until the commit, even where there is no row to lock yet."""
     name = f"connection/{workspace_id}/{slug}"

@@ -126,8 +126,7 @@ def test_a_command_for_a_connection_that_must_be_reconnected_is_accepted(connect
         ("hubspot", {**PUSH, "records": PUSH["records"] * 201}, 422, "invalid_command"),
         ("hubspot", {**PUSH, "workspace_id": str(uuid.UUID(int=1))}, 422, "invalid_command"),
         ("hubspot", {**PUSH, "dry_run": True}, 422, "not_supported_yet"),
-        ("hubspot", {**PUSH, "mode": "delete"}, 422, "not_supported_yet"),
-        ("hubspot", {**PUSH, "write_policy": "fill_if_empty"}, 422, "not_supported_yet"),
+        ("hubspot", {**PUSH, "mode": "delete"}, 409, "delete_not_allowed"),
         ("hubspot", {**PUSH, "entity": "spaceships"}, 422, "no_mapping_for_entity"),
     ],
 )
@@ -150,11 +149,43 @@ def test_what_could_only_fail_later_is_refused_at_the_door(
 def test_an_unsupported_option_is_named_as_a_field(connected: House) -> None:
     """A caller sees which fields to leave out."""
     # Given
-    body = {**PUSH, "dry_run": True, "mode": "delete"}
+    body = {**PUSH, "dry_run": True}
     # When
     answer = send(connected, body)
     # Then
-    assert {error["field"] for error in answer.json["errors"]} == {"dry_run", "mode"}
+    assert {error["field"] for error in answer.json["errors"]} == {"dry_run"}
+
+
+def test_a_delete_needs_its_scope_and_a_connection_that_allows_it(connected: House) -> None:
+    """Deleting is allowed twice: by the caller's token, and by the workspace for the connection."""
+    # Given
+    body = {**PUSH, "mode": "delete"}
+    assert connected.call("PATCH", "/hubspot", send={"allow_delete": True}).json["connection"]["settings"] == {
+        "allow_delete": True
+    }
+    # When
+    without = send(connected, body, scopes=("sync:write",))
+    allowed = send(connected, body, scopes=("sync:write", "sync:delete"))
+    # Then
+    assert (without.status, allowed.status) == (403, 202), (without.text, allowed.text)
+
+
+@pytest.mark.parametrize(
+    ("slug", "settings", "status"),
+    [
+        ("hubspot", {"allow_delete": "yes"}, 422),
+        ("hubspot", {"surprise": 1}, 422),
+        ("salesforce", {"write_policy": "create_only"}, 409),
+        ("hubspot", {"write_policy": "create_only", "person_object": "Contact"}, 200),
+    ],
+)
+def test_connection_settings_are_checked(connected: House, slug: str, settings: dict[str, Any], status: int) -> None:
+    """Settings outside the list, of another type, or of a CRM that was never connected are refused."""
+    # Given a connected HubSpot
+    # When
+    answer = connected.call("PATCH", f"/{slug}", send=settings)
+    # Then
+    assert answer.status == status, answer.text
 
 
 @pytest.mark.parametrize(

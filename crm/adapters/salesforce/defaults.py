@@ -20,7 +20,8 @@ CAPABILITIES: Final = Capabilities(
     pkce=True,
     rotates_refresh_token=True,
     revocation="full",
-    search_lag_s=0.0,
+    # Not a lag of search: after a timeout the org may still be committing what the retry looks for.
+    search_lag_s=5.0,
     scopes=("api", "refresh_token"),
     login_hosts={"production": PRODUCTION, "sandbox": SANDBOX},
     modes=frozenset({"upsert", "create", "update", "delete"}),
