@@ -183,7 +183,10 @@ def test_health_pages_tell_what_stands_in_the_way(empty_house: Callable[..., Hou
     command = push(workspace_id, "salesforce", [person(1)])
     house.publish(command)
     assert house.result_of(command["command_id"])["status"] == "completed"
-    assert len(house.messages(house.inside.topics.dead_letters)) == 100
+    dead_letters = house.inside.topics.dead_letters
+    wait_until(lambda: len(house.messages(dead_letters)) >= 100, 30, house.logs)
+    (row,) = house.rows("SELECT count(*) AS count FROM outbox WHERE topic = :topic", topic=dead_letters)
+    assert row.count == len(house.messages(dead_letters)) == 100
 
 
 def _connected(house: House) -> tuple[UUID, str]:
