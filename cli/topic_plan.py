@@ -35,7 +35,8 @@ class TopicChoice:
 def topic_specs(topics: Topics, choice: TopicChoice) -> tuple[TopicSpec, ...]:
     """The six topics.
 
-    Retention: commands and results a week; pulled records, which are personal data, a day; dead letters four weeks.
+    Retention: commands and results a week; pulled records, which are personal data, a day; dead letters 60 days, because
+    one that is too old to run keeps its own timestamp of more than 30 days ago.
     The relay's cursor has one partition for each outbox shard and is compacted: only its newest value counts.
     """
 
@@ -50,7 +51,7 @@ def topic_specs(topics: Topics, choice: TopicChoice) -> tuple[TopicSpec, ...]:
         plain(topics.commands, choice.partitions, 7),
         plain(topics.results, choice.partitions, 7),
         plain(topics.records, choice.partitions, 1),
-        plain(topics.dead_letters, _FEW, 28),
+        plain(topics.dead_letters, _FEW, 60),
         plain(topics.connections, _FEW, 28),
         compacted(topics.relay_cursor, SHARDS),
     )

@@ -18,6 +18,8 @@ from services.house import House, open_house, person, push, wait_until
 pytestmark = pytest.mark.broker
 
 LARGE = 2_000_000
+#: As on a broker that lets through what this service must bear: large messages, timestamps of the future.
+TOPIC = {"max.message.bytes": "4000000", "message.timestamp.after.max.ms": str(2**63 - 1)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def place(
     name = fresh_name("bad_input")
     database_url = create_database(database_server, name, template=database_template)
     settings = {"HUBSPOT_CLIENT_ID": "", "HUBSPOT_CLIENT_SECRET": ""}
-    folder, limit = tmp_path_factory.mktemp("house"), {"commands": {"max.message.bytes": "4000000"}}
+    folder, limit = tmp_path_factory.mktemp("house"), {"commands": TOPIC}
     with (
         SandboxServer() as crm,
         open_house(folder, database_url, broker.bootstrap_servers, crm.origin, topic_config=limit, **settings) as house,
@@ -255,6 +257,41 @@ def test_an_integration_that_is_not_connected_is_answered(place: Place) -> None:
     result = refused(place, command, "not_connected")
     # Then
     assert result["error"]["retryable"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"dry_run": True}, "not_supported_yet"), ({"mode": "delete"}, "delete_not_allowed")]
+)
+def test_an_option_that_is_not_built_or_not_allowed_is_answered(
+    place: Place, changes: dict[str, Any], code: str
+) -> None:
+    """What is part of the contract and not built yet, or not allowed here, is refused; it is never ignored."""
+    # Given, When, Then
+    refused(place, place.push(**changes), code)
+
+
+@pytest.mark.parametrize("name", ["a\u0000b", "a\ud800b"])
+def test_text_that_no_database_can_store_stops_nobody(place: Place, name: str) -> None:
+    """NUL and lone surrogates in a field that goes to the database are answered, and the next command runs."""
+    # Given
+    command = place.push(integration=name)
+    # When
+    place.house.publish(command, key=f"{place.workspace_id}:salesforce")
+    result = place.house.result_of(command["command_id"])
+    # Then
+    assert (result["status"], result["error"]["code"]) == ("failed", "invalid_command")
+    assert place.run(place.push())["status"] == "completed"
+
+
+@pytest.mark.parametrize("timestamp_ms", [253402300800000, 1_795_000_000_000_000])
+def test_a_timestamp_of_the_far_future_stops_nobody(place: Place, timestamp_ms: int) -> None:
+    """A publisher that writes microseconds, or a year that no calendar has, is served like any other."""
+    # Given
+    command = place.push()
+    # When
+    place.house.publish(command, timestamp=timestamp_ms)
+    # Then
+    assert place.house.result_of(command["command_id"])["status"] == "completed"
 
 
 def test_an_object_with_no_mapping_is_answered(place: Place) -> None:
