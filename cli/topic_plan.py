@@ -35,8 +35,8 @@ class TopicChoice:
 def topic_specs(topics: Topics, choice: TopicChoice) -> tuple[TopicSpec, ...]:
     """The six topics.
 
-    Retention: commands and results a week; pulled records, which are personal data, a day; dead letters 60 days, because
-    one that is too old to run keeps its own timestamp of more than 30 days ago.
+    Retention: commands and results a week; pulled records, which are personal data, a day; dead letters 60 days,
+    because one that is too old to run keeps its own timestamp of more than 30 days ago.
     The relay's cursor has one partition for each outbox shard and is compacted: only its newest value counts.
     """
 
