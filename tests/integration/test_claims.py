@@ -282,3 +282,38 @@ def test_claims_are_forgotten_after_the_retention_and_never_while_they_run(engin
         left = connection.execute(text("SELECT state FROM command_claims")).scalars().all()
     # Then
     assert (young, steps, left) == (0, [2, 1, 0], ["running"])
+
+
+def test_a_process_that_stops_in_the_middle_of_a_write_blocks_no_takeover(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    """PostgreSQL ends a transaction that says nothing, so a frozen worker's share lock is gone after a while."""
+    # Given
+    monkeypatch.setattr("crm.store.engine.IDLE_IN_TRANSACTION_MS", 500)
+    frozen = create_engine(database_url, pool_size=1)
+    epoch = take(engine)
+    with frozen.connect() as writing:
+        assert ownership.still_owned(writing, [(HERE, epoch)])
+        # When it says nothing more
+        began = time.monotonic()
+        taken = take(engine)
+        # Then
+        assert taken == epoch + 1
+        assert time.monotonic() - began < 4
+        writing.invalidate()
+    frozen.dispose()
+
+
+def test_renewing_a_lease_waits_for_no_write_of_ours(engine: Engine) -> None:
+    """The share lock of a running group commit does not hold up the lease renewal."""
+    # Given
+    epoch = take(engine)
+    with engine.begin() as writing:
+        assert ownership.still_owned(writing, [(HERE, epoch)])
+        # When
+        began = time.monotonic()
+        with engine.begin() as renewing:
+            renewed = ownership.renew(renewing, HERE, epoch=epoch, lease_s=60)
+        # Then
+        assert renewed
+        assert time.monotonic() - began < 1

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -251,3 +251,56 @@ def _statuses(house: House, workspace_id: UUID) -> list[str]:
 def _answers(house: House, commands: list[dict[str, Any]]) -> list[tuple[str, str]]:
     ids = {command["command_id"] for command in commands}
     return [(result["command_id"], result["status"]) for result in house.results() if result["command_id"] in ids]
+
+
+def test_a_crowd_behind_a_dead_grant_stops_no_other_connection_of_its_partition(
+    empty_house: Callable[..., House],
+) -> None:
+    """More commands than may wait for one connection are answered `backlog_full`; another connection is served."""
+    # Given: one partition, a connection whose grant is dead, and a healthy one
+    house = empty_house(partitions=1, CRM_SYNC_LANE_BACKLOG="20", CRM_SYNC_MAX_QUEUED="300")
+    waiting_id, account_id = connected(house, "salesforce")
+    healthy_id, _ = connected(house, "hubspot")
+    house.sandbox.revoke_grants("salesforce", account_id)
+    house.sandbox.expire_access_tokens("salesforce", account_id)
+    # When
+    crowd = [push(waiting_id, "salesforce", [person(number)]) for number in range(400)]
+    for command in crowd:
+        house.publish(command)
+    behind = push(healthy_id, "hubspot", [person("healthy")])
+    house.publish(behind)
+    house.start("relay")
+    house.start("worker", CRM_SYNC_INSTANCE_ID="w1")
+    # Then
+    assert house.result_of(behind["command_id"])["status"] == "completed"
+    refused = [result for result in house.results() if result["command_id"] != behind["command_id"]]
+    assert {result["error"]["code"] for result in refused} == {"backlog_full"}
+    assert len(refused) <= len(crowd) - 20
+
+
+def test_a_keyless_create_of_a_worker_that_died_is_not_repeated(empty_house: Callable[..., House]) -> None:
+    """Nothing could find it again, so its outcome is told as unknown, and the records with a key are run."""
+    # Given: a worker is killed while the CRM answers slowly, after the write has happened
+    house = empty_house(CRM_SYNC_CALL_TIMEOUT_S="3")
+    workspace_id, account_id = connected(house, "salesforce")
+    house.start("relay")
+    worker = house.start("worker", CRM_SYNC_INSTANCE_ID="w1")
+    first = push(workspace_id, "salesforce", [person("first")])
+    house.publish(first)
+    house.result_of(first["command_id"])  # the worker knows the fields of a Lead now: its next call is the write
+    house.sandbox.switch("salesforce", hang_after_next=1)
+    command = push(workspace_id, "salesforce", [{"last_name": "Keyless", "company_name": "X"}], mode="create")
+    house.publish(command)
+    wait_until(lambda: _keyless(house, account_id) == 1, 30, house.logs)
+    worker.kill()
+    # When
+    house.start("worker", CRM_SYNC_INSTANCE_ID="w1")
+    (outcome,) = house.result_of(command["command_id"])["outcomes"]
+    # Then
+    assert (outcome["action"], outcome["errors"][0]["code"]) == ("failed", "outcome_unknown")
+    assert _keyless(house, account_id) == 1
+
+
+def _keyless(house: House, account_id: str) -> int:
+    leads = house.sandbox.records("salesforce", account_id, "Lead")
+    return sum(lead["LastName"] == "Keyless" for lead in leads)

@@ -212,6 +212,18 @@ def test_leave_is_asked_with_the_total_timeout_just_before_the_send() -> None:
         assert (asked, scope.api_calls, refusing.api_calls, len(heads)) == ([0.6, 0.2], 2, 0, 2)
 
 
+def test_a_process_that_stops_after_its_leave_sends_nothing_late() -> None:
+    """The deadline runs from before the leave: who is stopped between the two finds the call too late."""
+    with serving(answering(ok(b"{}"))) as (origin, heads):
+        # Given: the time between leave and send is longer than the call's total timeout
+        scope = CallScope(before_send=lambda timeout_s: time.sleep(timeout_s + 0.1))
+        # When
+        with pytest.raises(CrmUnavailable):
+            client_for(origin, timeout_s=0.3).send("POST", f"{origin}/", json={}, scope=scope)
+        # Then
+        assert heads == []
+
+
 def test_one_client_serves_many_threads() -> None:
     """Deadlines belong to calls, not to the client."""
     with serving(answering(ok(b'{"ok": true}'))) as (origin, _heads):
