@@ -65,7 +65,7 @@ def copy(tmp_path: Path) -> Path:
     [
         ("schemas/json/result.v1.json", "retryable"),
         ("schemas/asyncapi.json", "retryable"),
-        ("docs/errors.md", "quota_exhausted"),
+        ("docs/errors.md", "command_id_reused"),
         ("docs/contracts.md", "`include_deleted`"),
     ],
 )
