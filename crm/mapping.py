@@ -1,20 +1,17 @@
 """Morket's fields -> a CRM's fields and back: defaults, overrides, direction, fallbacks, value maps. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 
-from crm.matching import is_empty, kind_of, normalise
+from crm.mapping_plan import NAME_PARTS, MappingPlan
+from crm.matching import kind_of, normalise
 from crm.model import CrmRecord, FieldMapping
 from crm.names import join_full_name, split_full_name
 from crm.text import is_storable
-from crm.write_policy import effective
 from schemas.command import WritePolicy
 from schemas.failure import FailureCategory
 from schemas.result import Failure, OutcomeWarning
 from schemas.values import FieldValue
-
-_NAME_PARTS = ("first_name", "last_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,6 @@ class MappedRecord:
         policies: CRM field -> write policy, for every field in `values` and `clear`.
     """
 
-    index: int
-    ref: str | None = None
-    crm_id: str | None = None
     values: Mapping[str, FieldValue] = field(default_factory=dict)
     clear: tuple[str, ...] = ()
     morket_field_of: Mapping[str, str] = field(default_factory=dict)
@@ -54,46 +48,31 @@ def mappings_for(defaults: Sequence[FieldMapping], overrides: Sequence[FieldMapp
     return (*overrides, *(mapping for mapping in defaults if mapping.morket_field not in replaced))
 
 
-def map_record(
-    record: CrmRecord,
-    mappings: Sequence[FieldMapping],
-    *,
-    strict: bool,
-    write_policy: WritePolicy | None = None,
-    default_write_policy: WritePolicy = "overwrite",
-) -> MappedRecord:
+def map_record(record: CrmRecord, plan: MappingPlan) -> MappedRecord:
     """Translate one record for a push.
 
     Texts are trimmed; absent, null, empty and blank values are left out; 0 and false are values. A Morket field without
-    mapping is a warning, with `strict` an error.
+    mapping is a warning, in a strict plan an error.
     """
-    writing = [mapping for mapping in mappings if mapping.direction != "pull"]
-    fields, broken = _usable_fields(record.fields)
-    values, morket_field_of = _fill(_with_name_parts(fields, mappings), writing)
-    clear, unmapped_clear = _clear(record.clear, writing)
-    stray = [*_unmapped([*fields, *broken], mappings), *unmapped_clear]
+    fields = record.fields
+    broken = [] if _are_storable(fields.values()) else [name for name in fields if not _are_storable([fields[name]])]
+    if broken:
+        fields = {name: value for name, value in fields.items() if name not in broken}
+    values, sources = _fill(_with_name_parts(fields, plan), plan)
+    clear = _clear(record.clear, plan) if record.clear else {}
+    stray = [] if plan.known.issuperset(fields) and not broken else _unmapped(fields, broken, plan)
+    if record.clear:
+        stray += [name for name in record.clear if name not in clear.values()]
     return MappedRecord(
-        index=record.index,
-        ref=record.ref,
-        crm_id=record.crm_id,
         values=values,
-        clear=tuple(name for name in clear if name not in values),
-        morket_field_of={**clear, **morket_field_of},
-        errors=(*(_broken_value(name) for name in broken), *(_unmapped_error(name) for name in stray if strict)),
-        warnings=tuple(_unmapped_warning(name) for name in stray if not strict),
-        defaults=_defaults(writing, values, clear),
-        policies=_policies({**clear, **morket_field_of}, writing, write_policy, default_write_policy),
+        clear=tuple(name for name in clear if name not in values) if clear else (),
+        # What is cleared comes first: of two spellings of one field it is the one that is spoken of.
+        morket_field_of={**clear, **sources} if clear else sources,
+        errors=_errors(broken, stray if plan.strict else ()) if broken or stray else (),
+        warnings=() if plan.strict or not stray else tuple(map(_unmapped_warning, stray)),
+        defaults=_defaults(plan, values, clear) if plan.defaults else {},
+        policies=plan.policies_of(sources),
     )
-
-
-def _policies(
-    morket_field_of: Mapping[str, str], mappings: Sequence[FieldMapping], command: WritePolicy | None, rest: WritePolicy
-) -> dict[str, WritePolicy]:
-    """CRM field -> the policy of the mapping that filled it, unless the command says another."""
-    if command or not any(mapping.write_policy for mapping in mappings):
-        return dict.fromkeys(morket_field_of, command or rest)
-    own = {(mapping.crm_field, mapping.morket_field): mapping.write_policy for mapping in mappings}
-    return {name: effective(command, own.get((name, source)), rest) for name, source in morket_field_of.items()}
 
 
 def read_record(
@@ -108,14 +87,14 @@ def read_record(
     for mapping in _readable(mappings):
         if mapping.crm_field in crm_values:
             found.setdefault(mapping.morket_field, _unmapped_value(crm_values[mapping.crm_field], mapping))
-    if any(part in found for part in _NAME_PARTS):
-        found.setdefault("full_name", join_full_name(*(found.get(part) for part in _NAME_PARTS)))
+    if any(part in found for part in NAME_PARTS):
+        found.setdefault("full_name", join_full_name(*(found.get(part) for part in NAME_PARTS)))
     return {name: value for name, value in found.items() if fields is None or name in fields}
 
 
 def crm_fields_to_read(mappings: Sequence[FieldMapping], fields: Sequence[str] | None = None) -> tuple[str, ...]:
     """The CRM fields that `read_record` needs for `fields`, without doubles, in the mappings' order."""
-    wanted = None if fields is None else {*fields, *(_NAME_PARTS if "full_name" in fields else ())}
+    wanted = None if fields is None else {*fields, *(NAME_PARTS if "full_name" in fields else ())}
     reading = (mapping for mapping in _readable(mappings) if wanted is None or mapping.morket_field in wanted)
     return tuple(dict.fromkeys(mapping.crm_field for mapping in reading))
 
@@ -126,83 +105,75 @@ def _readable(mappings: Sequence[FieldMapping]) -> list[FieldMapping]:
     return [mapping for mapping in reading if not mapping.fallback or kind_of(mapping.morket_field) == "domain"]
 
 
-def _usable_fields(fields: Mapping[str, FieldValue]) -> tuple[dict[str, FieldValue], list[str]]:
-    """The trimmed values that are there, and the names of those that cannot be stored anywhere."""
-    usable: dict[str, FieldValue] = {}
-    broken: list[str] = []
-    for name, value in fields.items():
-        # Texts first and without detours: they are nearly all that comes, 4,000 in a command.
-        if isinstance(value, str):
-            text = value.strip()
-            if not is_storable(text):
-                broken.append(name)
-            elif text:
-                usable[name] = text
-        elif isinstance(value, list) and not all(map(is_storable, value)):
-            broken.append(name)
-        elif not is_empty(value):
-            usable[name] = [item.strip() for item in value if item.strip()] if isinstance(value, list) else value
-    return usable, broken
+def _are_storable(values: Collection[FieldValue]) -> bool:
+    """Whether every text can be stored: one scan of them all, for nearly all can."""
+    return is_storable("".join([value if isinstance(value, str) else _texts_in(value) for value in values]))
 
 
-def _with_name_parts(fields: dict[str, FieldValue], mappings: Iterable[FieldMapping]) -> dict[str, FieldValue]:
-    """`fields` with the parts of `full_name` where they are missing and mapped."""
-    full_name = fields.get("full_name")
-    mapped = {mapping.morket_field for mapping in mappings}
-    if not isinstance(full_name, str) or not mapped.intersection(_NAME_PARTS):
-        return fields
-    parts = split_full_name(full_name, first=fields.get("first_name"), last=fields.get("last_name"))
-    return {**{name: part for name, part in zip(_NAME_PARTS, parts, strict=True) if part}, **fields}
+def _texts_in(value: FieldValue) -> str:
+    return "".join(value) if isinstance(value, list) else ""
 
 
-def _fill(
-    fields: Mapping[str, FieldValue], mappings: Sequence[FieldMapping]
-) -> tuple[dict[str, FieldValue], dict[str, str]]:
-    """CRM field -> value and -> Morket field; fallbacks come last and fill only what is still open."""
-    values: dict[str, FieldValue] = {}
-    morket_field_of: dict[str, str] = {}
-    for mapping in sorted(mappings, key=_is_fallback):
-        source, target = mapping.morket_field, mapping.crm_field
-        if target in values:
-            continue
-        if source in fields:
-            values[target] = _mapped_value(fields[source], mapping) if mapping.value_map else fields[source]
-            morket_field_of[target] = source
-        else:
-            morket_field_of.setdefault(target, source)
-    return values, morket_field_of
-
-
-_is_fallback = attrgetter("fallback")
-
-
-def _clear(names: Sequence[str], mappings: Sequence[FieldMapping]) -> tuple[dict[str, str], list[str]]:
-    """CRM field -> Morket field of what is to be emptied, and the names that have no mapping."""
-    if not names:
-        return {}, []
-    owned = [mapping for mapping in mappings if not mapping.fallback]
-    clear = {mapping.crm_field: mapping.morket_field for mapping in owned if mapping.morket_field in names}
-    return clear, [name for name in names if name not in clear.values()]
-
-
-def _defaults(
-    mappings: Sequence[FieldMapping], values: Mapping[str, FieldValue], clear: Mapping[str, str]
-) -> dict[str, FieldValue]:
-    given = {mapping.crm_field: mapping.default_value for mapping in mappings if mapping.default_value}
-    return {name: value for name, value in given.items() if name not in values and name not in clear}
-
-
-def _unmapped(names: Sequence[str], mappings: Sequence[FieldMapping]) -> list[str]:
-    mapped = {mapping.morket_field for mapping in mappings}
-    if mapped.intersection(_NAME_PARTS):
-        mapped.add("full_name")
-    return [name for name in names if name not in mapped]
-
-
-def _mapped_value(value: FieldValue, mapping: FieldMapping) -> FieldValue:
+def _trimmed(value: FieldValue) -> FieldValue:
+    """The value without outer blanks, None when nothing is left of it; a list without its blank items."""
+    if isinstance(value, str):
+        return value.strip() or None
     if isinstance(value, list):
-        return [mapping.value_map.get(item, item) for item in value]
-    return mapping.value_map.get(value, value) if isinstance(value, str) else value
+        return [item.strip() for item in value if item.strip()] or None
+    return value
+
+
+def _with_name_parts(fields: Mapping[str, FieldValue], plan: MappingPlan) -> Mapping[str, FieldValue]:
+    """`fields` with the parts of `full_name` where they are missing and mapped."""
+    if "full_name" not in fields or not plan.maps_name_parts:
+        return fields
+    full_name = _trimmed(fields["full_name"])
+    if not isinstance(full_name, str):
+        return fields
+    given = {part: value for part in NAME_PARTS if (value := _trimmed(fields.get(part))) is not None}
+    parts = split_full_name(full_name, first=given.get("first_name"), last=given.get("last_name"))
+    return {**fields, **{name: part for name, part in zip(NAME_PARTS, parts, strict=True) if part}, **given}
+
+
+def _fill(fields: Mapping[str, FieldValue], plan: MappingPlan) -> tuple[dict[str, FieldValue], Mapping[str, str]]:
+    """CRM field -> value and -> Morket field."""
+    values: dict[str, FieldValue] = {}
+    later: dict[str, str] = {}
+    get = fields.get
+    for source, target, value_map, is_first in plan.steps:
+        value = get(source)
+        # Texts without detours: they are nearly all that comes, 4,000 in a command.
+        value = value.strip() if isinstance(value, str) else _trimmed(value)
+        if not value and (value is None or value == ""):
+            continue
+        if not is_first:
+            if target in values:
+                continue
+            later[target] = source
+        values[target] = _mapped_value(value, value_map) if value_map else value
+    return values, {**plan.source_of, **later} if later else plan.source_of
+
+
+def _clear(names: Sequence[str], plan: MappingPlan) -> dict[str, str]:
+    """CRM field -> Morket field of what is to be emptied."""
+    return {target: source for source, target in plan.clearable if source in names}
+
+
+def _defaults(plan: MappingPlan, values: Mapping[str, FieldValue], clear: Mapping[str, str]) -> dict[str, FieldValue]:
+    return {name: value for name, value in plan.defaults.items() if name not in values and name not in clear}
+
+
+def _unmapped(fields: Mapping[str, FieldValue], broken: Sequence[str], plan: MappingPlan) -> list[str]:
+    """The names that no mapping knows, of the values that are there."""
+    return [
+        name for name in (*fields, *broken) if name not in plan.known and _trimmed(fields.get(name, name)) is not None
+    ]
+
+
+def _mapped_value(value: FieldValue, value_map: Mapping[str, str]) -> FieldValue:
+    if isinstance(value, list):
+        return [value_map.get(item, item) for item in value]
+    return value_map.get(value, value) if isinstance(value, str) else value
 
 
 def _unmapped_value(value: FieldValue, mapping: FieldMapping) -> FieldValue:
@@ -212,6 +183,10 @@ def _unmapped_value(value: FieldValue, mapping: FieldMapping) -> FieldValue:
     if isinstance(value, list):
         return [reverse.get(item, item) for item in value]
     return reverse.get(value, value) if isinstance(value, str) else value
+
+
+def _errors(broken: Sequence[str], unmapped: Sequence[str]) -> tuple[Failure, ...]:
+    return (*map(_broken_value, broken), *map(_unmapped_error, unmapped))
 
 
 def _broken_value(name: str) -> Failure:

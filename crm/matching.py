@@ -66,9 +66,11 @@ def match_value(record: CrmRecord, match_field: str) -> str | None:
         record: In Morket's field names.
         match_field: A Morket field; a `crm:` field is resolved by `morket_match_field` before.
     """
-    names = (match_field, *(name for name in _DOMAIN_FIELDS if match_field in _DOMAIN_FIELDS and name != match_field))
-    found = (normalise(kind_of(name), record.fields.get(name)) for name in names)
-    return next((value for value in found if value), None)
+    found = normalise(kind_of(match_field), record.fields.get(match_field))
+    if found or match_field not in _DOMAIN_FIELDS:
+        return found or None
+    others = (normalise("domain", record.fields.get(name)) for name in _DOMAIN_FIELDS if name != match_field)
+    return next((value for value in others if value), None)
 
 
 def choose_match_field(match_on: str | None, mappings: Sequence[FieldMapping], default: str | None) -> str | None:

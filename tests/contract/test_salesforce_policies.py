@@ -9,7 +9,7 @@ import pytest
 from crm.errors import CrmUnavailable, LeaseLost
 from crm.model import AccountLimits, CallScope, CrmRecord, FieldMapping, PushOptions, RecordOutcome
 from sandbox.server import SandboxServer
-from schemas.command import WritePolicy
+from schemas.command import PushMode, WritePolicy
 from services.salesforce_org import ConnectedOrg, connected_org
 
 EXTERNAL_ID = FieldMapping("morket_id", "Morket_Id__c")
@@ -139,18 +139,38 @@ def test_a_dead_link_is_looked_up_again_under_every_policy(org: ConnectedOrg, po
     assert (second.action, second.merged_into) == ("created", None)
 
 
-def test_a_given_id_that_is_gone_fails_under_every_policy(org: ConnectedOrg) -> None:
-    """The look-up by id answers for it; the others of the push land."""
+@pytest.mark.parametrize(
+    ("mode", "policy"), [("upsert", "fill_if_empty"), ("upsert", "create_only"), ("create", None), ("update", None)]
+)
+def test_a_given_id_that_is_gone_fails_whatever_is_written(
+    org: ConnectedOrg, mode: PushMode, policy: WritePolicy | None
+) -> None:
+    """Even with nothing to write to it, nobody is told that it exists; the others of the push are not touched by it."""
     # Given
     (gone,) = org.store("Lead", {"LastName": "X", "Company": "A"})
     org.adapter.delete_records(org.tokens, "Lead", [gone], scope=CallScope())
 
     # When
-    options = PushOptions("Lead", write_policy="fill_if_empty")
+    options = PushOptions("Lead", mode=mode, write_policy=policy)
     first, second = org.push("Lead", [replace(person(0), crm_id=gone), person(1)], options=options).outcomes
 
     # Then
-    assert (codes(first), second.action) == (["record_gone"], "created")
+    assert codes(first) == ["record_gone"]
+    assert second.action == ("failed" if mode == "update" else "created")
+
+
+def test_an_update_without_a_value_to_send_reads_whether_the_record_is_there(org: ConnectedOrg) -> None:
+    """One look-up by id instead of a write."""
+    # Given
+    (kept,) = org.store("Lead", {"LastName": "X", "Company": "A"})
+
+    # When
+    options = PushOptions("Lead", write_policy="create_only")
+    (outcome,) = org.push("Lead", [replace(person(0), crm_id=kept)], options=options).outcomes
+
+    # Then
+    assert (outcome.action, outcome.crm_id) == ("unchanged", kept)
+    assert calls(org) == ["GET /query"]
 
 
 @pytest.mark.parametrize("crm_object", ["Lead", "Contact"])

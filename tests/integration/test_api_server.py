@@ -149,7 +149,7 @@ def test_a_chunked_body_is_bounded_too(database_url: str, tmp_path: Path) -> Non
         headers = {**house.api.bearer(house.workspace), "Content-Type": "application/json"}
         headers["Transfer-Encoding"] = "chunked"
         path = house.path("/hubspot/sync-commands")
-        # Just over the limit: what the server leaves unread fits into the sockets' buffers, so that nobody cuts the line
+        # Just over the limit: what the server leaves unread fits into the sockets' buffers, so that the line is not cut
         # before the answer is read.
         chunks = (b" " * 65_536 for _ in range(33))
         # When

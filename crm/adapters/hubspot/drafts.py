@@ -7,9 +7,10 @@ from typing import Final
 
 from crm.adapters.hubspot.associations import Wish, association_type, is_association
 from crm.adapters.hubspot.defaults import facts_of
-from crm.adapters.hubspot.values import BadValue, to_wire
+from crm.adapters.hubspot.values import BadValue, Converter, converter
 from crm.errors import CommandRefused
 from crm.mapping import MappedRecord, map_record
+from crm.mapping_plan import MappingPlan
 from crm.matching import MatchKind, choose_match_field, kind_of, match_value, morket_match_field, normalise
 from crm.model import CrmRecord, FieldDescription, FieldMapping
 from schemas.command import WritePolicy
@@ -49,6 +50,22 @@ class Shape:
     strict: bool = False
     write_policy: WritePolicy | None = None
     default_write_policy: WritePolicy = "overwrite"
+
+    @cached_property
+    def plan(self) -> MappingPlan:
+        """The mappings as the records need them."""
+        return MappingPlan.of(
+            self.mappings,
+            strict=self.strict,
+            write_policy=self.write_policy,
+            default_write_policy=self.default_write_policy,
+        )
+
+    @cached_property
+    def converters(self) -> Mapping[str, Converter | None]:
+        """Property that a mapping writes -> its converter; None where it cannot be written; without associations."""
+        names = [name for name in self.plan.source_of if not is_association(name)]
+        return {name: _converter(self.crm_object, self.fields.get(name)) for name in names}
 
     @cached_property
     def ties(self) -> bool:
@@ -108,29 +125,42 @@ def match_rule(
 
 def draft(record: CrmRecord, shape: Shape) -> Draft:
     """Map one record and check every value against the live properties."""
-    mapped = map_record(
-        record,
-        shape.mappings,
-        strict=shape.strict,
-        write_policy=shape.write_policy,
-        default_write_policy=shape.default_write_policy,
-    )
+    mapped = map_record(record, shape.plan)
     checked = _Checked(shape, mapped)
     properties = checked.values(mapped.values)
-    properties.update(checked.cleared(mapped.clear))
+    if mapped.clear:
+        properties.update(checked.cleared(mapped.clear))
     return Draft(
         index=record.index,
         ref=record.ref,
         crm_id=record.crm_id,
         match_value=match_value(record, shape.rule.morket_field) if shape.rule else None,
         properties=properties,
-        defaults=checked.values(mapped.defaults),
+        defaults=checked.values(mapped.defaults) if mapped.defaults else {},
         morket_field_of=mapped.morket_field_of,
-        policies={name: mapped.policies.get(name, "overwrite") for name in properties},
+        policies=_policies(properties, mapped, shape),
         associations=_wishes(mapped, shape.crm_object) if shape.ties else (),
         errors=(*mapped.errors, *checked.errors),
         warnings=(*checked.warnings, *mapped.warnings),
     )
+
+
+def _policies(properties: Mapping[str, str], mapped: MappedRecord, shape: Shape) -> dict[str, WritePolicy]:
+    if shape.plan.policy:
+        return dict.fromkeys(properties, shape.plan.policy)
+    return {name: mapped.policies[name] for name in properties}
+
+
+def _converter(crm_object: str, described: FieldDescription | None) -> Converter | None:
+    if described is None or not described.updateable:
+        return None
+    place = (crm_object, described.name)
+    return _domain if place == _DOMAIN else converter(described, is_email=place == _EMAIL)
+
+
+def _domain(value: FieldValue) -> str | BadValue:
+    domain = normalise("domain", value)
+    return domain or BadValue("invalid_value", f"{str(value)[:60]!r} is no domain", "send a domain name")
 
 
 def _wishes(mapped: MappedRecord, crm_object: str) -> tuple[Wish, ...]:
@@ -184,41 +214,40 @@ class _Checked:
     def values(self, values: Mapping[str, FieldValue]) -> dict[str, str]:
         """Texts to send; values that cannot be sent are errors."""
         sendable: dict[str, str] = {}
+        converters = self._shape.converters
         for name, value in values.items():
-            if self._shape.ties and is_association(name):
+            convert = converters.get(name)
+            if convert is None:
+                self._leave_out(name)
                 continue
-            described = self._writable(name)
-            if described is None:
-                continue
-            text = self._text(described, value)
-            if isinstance(text, BadValue):
-                self.errors.append(self._failure(name, text))
-            else:
+            text = convert(value)
+            if isinstance(text, str):
                 sendable[name] = text
+            else:
+                self.errors.append(self._failure(name, text))
         return sendable
 
     def cleared(self, names: Sequence[str]) -> dict[str, str]:
         """https://developers.hubspot.com/docs/api-reference/latest/crm/properties/guide: "" clears a value."""
         for name in filter(is_association, names):
-            self._leave_out("not_supported", name, f"{name} cannot be cleared; associations are only made")
-        return {name: "" for name in names if not is_association(name) and self._writable(name) is not None}
+            self._warn("not_supported", name, f"{name} cannot be cleared; associations are only made")
+        writable = [name for name in names if self._shape.converters.get(name)]
+        for name in names:
+            if name not in writable:
+                self._leave_out(name)
+        return dict.fromkeys(writable, "")
 
-    def _text(self, described: FieldDescription, value: FieldValue) -> str | BadValue:
-        place = (self._shape.crm_object, described.name)
-        if place == _DOMAIN:
-            domain = normalise("domain", value)
-            return domain or BadValue("invalid_value", f"{str(value)[:60]!r} is no domain", "send a domain name")
-        return to_wire(described, value, is_email=place == _EMAIL)
-
-    def _writable(self, name: str) -> FieldDescription | None:
+    def _leave_out(self, name: str) -> None:
+        """Say why a property is not written; associations are none, they are made apart."""
         described = self._shape.fields.get(name)
+        if is_association(name):
+            return
         if described is None:
-            self._leave_out("unknown_field", name, f"HubSpot has no property {name} here; it was left out")
-        elif not described.updateable:
-            self._leave_out("read_only_field", name, f"{described.label} cannot be written; it was left out")
-        return described if described is not None and described.updateable else None
+            self._warn("unknown_field", name, f"HubSpot has no property {name} here; it was left out")
+        else:
+            self._warn("read_only_field", name, f"{described.label} cannot be written; it was left out")
 
-    def _leave_out(self, code: str, name: str, message: str) -> None:
+    def _warn(self, code: str, name: str, message: str) -> None:
         warning = OutcomeWarning(code=code, field=self._morket_field_of.get(name), crm_field=name, message=message)
         self.warnings.append(warning)
 

@@ -3,16 +3,15 @@
 Pure.
 """
 
-from crm.adapters.salesforce.describe import ObjectFields
+from collections.abc import Mapping
+
+from crm.adapters.salesforce.field_plan import Address, FieldPlan
 from crm.adapters.salesforce.state_codes import state_name
-from crm.adapters.salesforce.values import Unfit, to_wire
+from crm.adapters.salesforce.values import Unfit
 from crm.mapping import MappedRecord
-from crm.model import FieldDescription
 from schemas.failure import FailureCategory
 from schemas.result import Failure, OutcomeWarning
 from schemas.values import FieldValue
-
-_STATE_CODE, _COUNTRY_CODE = "StateCode", "CountryCode"
 
 
 class CheckedValues:
@@ -23,83 +22,85 @@ class CheckedValues:
         morket_field_of: Salesforce field -> the Morket field that it came from.
     """
 
-    def __init__(self, mapped: MappedRecord, fields: ObjectFields) -> None:
+    def __init__(self, mapped: MappedRecord, plan: FieldPlan) -> None:
         self._mapped = mapped
-        self._fields = fields
+        self._plan = plan
         self.values: dict[str, FieldValue] = {}
-        self.morket_field_of: dict[str, str] = {}
-        for name, morket_field in mapped.morket_field_of.items():
-            self.morket_field_of.setdefault(self.canonical(name), morket_field)
+        self.morket_field_of = plan.canonical_sources(mapped.morket_field_of)
         self.errors: list[Failure] = []
         self.warnings: list[OutcomeWarning] = []
 
-    def canonical(self, name: str) -> str:
-        """A field's name as the org spells it."""
-        known = self._fields.find(name)
-        return known.name if known else name
+    def add_all(self, values: Mapping[str, FieldValue]) -> None:
+        """Take each value, a warning instead of it, or an error."""
+        targets, taken = self._plan.targets, self.values
+        for mapped_name, value in values.items():
+            name, convert, is_shared = targets[mapped_name]
+            if convert is None:
+                self._leave_out(mapped_name)
+                continue
+            if is_shared:
+                if name in taken:
+                    continue
+                self._attribute(name, self._mapped.morket_field_of[mapped_name])
+            try:
+                taken[name] = convert(value)
+            except Unfit as unfit:
+                self._refuse(mapped_name, unfit)
 
-    def add(self, name: str, value: FieldValue) -> None:
-        """Take a value, a warning instead of it, or an error."""
-        known = self._writable(name)
-        if known is None or known.name in self.values:
-            return
-        self.morket_field_of[known.name] = self._mapped.morket_field_of[name]
-        try:
-            self.values[known.name] = to_wire(known, value)
-        except Unfit as unfit:
-            failure = Failure(
-                code=unfit.code,
-                category=FailureCategory.BAD_DATA,
-                message=str(unfit),
-                hint=unfit.hint,
-                field=self._mapped.morket_field_of.get(name),
-                crm_field=known.name,
-            )
-            self.errors.append(failure)
-
-    def clear(self, name: str) -> None:
+    def clear(self, mapped_name: str) -> None:
         """Take a field to empty; a related record's field empties the reference to it."""
-        known = self._writable(name)
-        if known is not None:
-            target = self._fields.reference_of.get(known.name, known.name)
-            self.values.setdefault(target, None)
-            self.morket_field_of.setdefault(target, self.morket_field_of[known.name])
+        name, convert, _is_shared = self._plan.targets[mapped_name]
+        if convert is None:
+            self._leave_out(mapped_name)
+            return
+        target = self._plan.fields.reference_of.get(name, name)
+        self.values.setdefault(target, None)
+        if target not in self.morket_field_of:
+            self._attribute(target, self.morket_field_of[name])
 
     def settle(self) -> None:
-        """Bring values that depend on each other into the form that Salesforce takes; after the last `add`."""
-        _spell_out_addresses(self.values, self._fields)
-        for path, reference in self._fields.reference_of.items():
+        """Bring values that depend on each other into the form that Salesforce takes; after the last `add_all`."""
+        for address in self._plan.addresses:
+            _spell_out(self.values, address)
+        for path, reference in self._plan.fields.reference_of.items():
             # Salesforce refuses a record that says twice what it refers to; its own id is the surer one.
             if path in self.values and self.values.get(reference) is not None:
                 del self.values[path]
 
-    def _writable(self, name: str) -> FieldDescription | None:
-        known = self._fields.find(name)
-        if known is not None and (known.createable or known.updateable):
-            return known
+    def _attribute(self, name: str, morket_field: str) -> None:
+        # Nearly every record leaves the plan's own dict as it is, so that all can share it.
+        self.morket_field_of = {**self.morket_field_of, name: morket_field}
+
+    def _refuse(self, mapped_name: str, unfit: Unfit) -> None:
+        failure = Failure(
+            code=unfit.code,
+            category=FailureCategory.BAD_DATA,
+            message=str(unfit),
+            hint=unfit.hint,
+            field=self._mapped.morket_field_of.get(mapped_name),
+            crm_field=self._plan.targets[mapped_name].name,
+        )
+        self.errors.append(failure)
+
+    def _leave_out(self, mapped_name: str) -> None:
+        fields = self._plan.fields
+        known = fields.find(mapped_name)
         code, why = ("unknown_field", "does not exist in") if known is None else ("read_only_field", "is read-only in")
-        message = f"{name} {why} {self._fields.name} or is hidden from the connected user; it was left out"
-        if known is not None and known.name in self._fields.reference_of:
-            message = f"{name} is no external id, so no record can be referred to by it; it was left out"
-        field = self._mapped.morket_field_of.get(name)
-        self.warnings.append(OutcomeWarning(code=code, field=field, crm_field=name, message=message))
-        return None
+        message = f"{mapped_name} {why} {fields.name} or is hidden from the connected user; it was left out"
+        if known is not None and known.name in fields.reference_of:
+            message = f"{mapped_name} is no external id, so no record can be referred to by it; it was left out"
+        field = self._mapped.morket_field_of.get(mapped_name)
+        self.warnings.append(OutcomeWarning(code=code, field=field, crm_field=mapped_name, message=message))
 
 
-def _spell_out_addresses(values: dict[str, FieldValue], fields: ObjectFields) -> None:
+def _spell_out(values: dict[str, FieldValue], address: Address) -> None:
     """Put names for codes in an org whose states and countries are picklists: its State and Country take names only.
 
     Source: help.salesforce.com, "State and Country/Territory Picklists".
     """
-    prefixes = [name.removesuffix("Country") for name in values if name.endswith("Country")]
-    prefixes += [name.removesuffix("State") for name in values if name.endswith("State")]
-    for prefix in dict.fromkeys(prefixes):
-        codes = fields.find(prefix + _COUNTRY_CODE)
-        options = codes.options if codes is not None else ()
-        country, state = values.get(f"{prefix}Country"), values.get(f"{prefix}State")
-        code = None
-        if isinstance(country, str):
-            names = {spelling.casefold(): pair for pair in options for spelling in pair}
-            code, values[f"{prefix}Country"] = names.get(country.casefold(), (None, country))
-        if isinstance(state, str):
-            values[f"{prefix}State"] = state_name(fields.states.get(prefix + _STATE_CODE, ()), state, code)
+    country, state = values.get(address.country_field), values.get(address.state_field)
+    code = None
+    if isinstance(country, str):
+        code, values[address.country_field] = address.countries.get(country.casefold(), (None, country))
+    if isinstance(state, str):
+        values[address.state_field] = state_name(address.states, state, code)

@@ -3,6 +3,7 @@
 Source: REST API Developer Guide, resources_sobject_describe.htm.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,9 @@ from crm.errors import CallRefused, CommandRefused, CrmUnavailable
 from crm.model import FieldDescription
 
 _LIFE_S: Final = 3600.0
+#: Seconds for which a describe is taken as true even where Salesforce refuses one of its fields: reading it again and
+#: repeating the call would cost two calls to learn nothing.
+FRESH_S: Final = 60.0
 _NO_SUCH_OBJECT: Final = frozenset({"NOT_FOUND", "INVALID_TYPE"})
 
 
@@ -76,6 +80,12 @@ class DescribeCache:
             self._known = {other: entry for other, entry in self._known.items() if now - entry[0] < _LIFE_S}
             self._known[key] = (now, fields)
         return fields
+
+    def age_s(self, org: Org, crm_object: str) -> float:
+        """Seconds since the object was described; infinite when it is not known."""
+        with self._lock:
+            entry = self._known.get((org.cache_key, crm_object.lower()))
+        return math.inf if entry is None else self._clock() - entry[0]
 
     def drop(self, org: Org) -> None:
         """Forget the objects of an org, one of whose fields has proved to be another."""

@@ -7,6 +7,7 @@ from crm.adapters.outcome import own_failure
 from crm.adapters.salesforce.checks import CheckedValues
 from crm.adapters.salesforce.describe import ObjectFields
 from crm.adapters.salesforce.errors import RECORD_ERRORS
+from crm.adapters.salesforce.field_plan import FieldPlan
 from crm.adapters.salesforce.soql import is_record_id
 from crm.adapters.salesforce.values import is_same
 from crm.errors import CommandRefused
@@ -72,11 +73,6 @@ class Draft:
         """The id that the publisher gave or that a look-up found, in 18 characters."""
         return long_id(self.record.crm_id) if self.record.crm_id else None
 
-    @property
-    def needs_held(self) -> bool:
-        """True when an update cannot be decided without what Salesforce holds now."""
-        return needs_current_values(self.policies)
-
 
 def match_rule(match_field: str | None, mappings: Sequence[FieldMapping], fields: ObjectFields) -> MatchRule | None:
     """The rule of a push; None where neither command, mappings nor adapter name a match field.
@@ -96,34 +92,23 @@ def match_rule(match_field: str | None, mappings: Sequence[FieldMapping], fields
     return MatchRule(morket_field, found, kind_of(morket_field))
 
 
-def draft(
-    record: CrmRecord,
-    mappings: Sequence[FieldMapping],
-    fields: ObjectFields,
-    rule: MatchRule | None,
-    *,
-    strict: bool,
-    write_policy: WritePolicy | None = None,
-    default_write_policy: WritePolicy = "overwrite",
-) -> Draft:
+def draft(record: CrmRecord, plan: FieldPlan, rule: MatchRule | None) -> Draft:
     """Map a record and check each value: unknown and read-only fields are left out with a warning."""
-    mapped = map_record(
-        record, mappings, strict=strict, write_policy=write_policy, default_write_policy=default_write_policy
-    )
-    checked = CheckedValues(mapped, fields)
-    for name, value in mapped.values.items():
-        checked.add(name, value)
+    mapped = map_record(record, plan.mapping)
+    checked = CheckedValues(mapped, plan)
+    checked.add_all(mapped.values)
     for name in mapped.clear:
         checked.clear(name)
-    checked.settle()
+    if plan.has_dependent_values:
+        checked.settle()
     return Draft(
         record=record,
         match_value=rule.value_of(record) if rule else None,
         values=checked.values,
-        defaults=_defaults(mapped, fields, checked) if mapped.defaults else {},
-        policies=_policies(mapped, checked, fields),
+        defaults=_defaults(mapped, plan, checked) if mapped.defaults else {},
+        policies=_policies(mapped, checked, plan),
         morket_field_of=checked.morket_field_of,
-        errors=(*mapped.errors, *checked.errors, *id_errors(record)),
+        errors=(*mapped.errors, *checked.errors, *(id_errors(record) if record.crm_id is not None else ())),
         warnings=(*mapped.warnings, *checked.warnings),
     )
 
@@ -174,27 +159,37 @@ def change_for(item: Draft, fields: ObjectFields, held: Mapping[str, object] | N
     return Change(body, tuple(_kept(item, name) for name in differing))
 
 
+def needs_held(item: Draft, fields: ObjectFields) -> bool:
+    """True when an update cannot be decided without what Salesforce holds now.
+
+    Its values may ask for that; and with no field to send, nothing else tells whether the record is there.
+    """
+    return needs_current_values(item.policies) or not change_for(item, fields, None).body
+
+
 def with_id(item: Draft, crm_id: str | None) -> Draft:
     """The draft, its record now known as `crm_id`, an id that Salesforce gave."""
     return replace(item, record=replace(item.record, crm_id=crm_id))
 
 
-def _defaults(mapped: MappedRecord, fields: ObjectFields, checked: CheckedValues) -> dict[str, FieldValue]:
-    defaults = CheckedValues(mapped, fields)
-    for name, value in mapped.defaults.items():
-        defaults.add(name, value)
+def _defaults(mapped: MappedRecord, plan: FieldPlan, checked: CheckedValues) -> dict[str, FieldValue]:
+    defaults = CheckedValues(mapped, plan)
+    defaults.add_all(mapped.defaults)
     defaults.settle()
     return {name: value for name, value in defaults.values.items() if name not in checked.values}
 
 
-def _policies(mapped: MappedRecord, checked: CheckedValues, fields: ObjectFields) -> dict[str, WritePolicy]:
+def _policies(mapped: MappedRecord, checked: CheckedValues, plan: FieldPlan) -> dict[str, WritePolicy]:
     """Salesforce field -> policy, for the fields that are there; the first mapping of a field counts."""
+    if plan.mapping.policy:
+        return dict.fromkeys(checked.values, plan.mapping.policy)
     policies: dict[str, WritePolicy] = {}
+    reference_of = plan.fields.reference_of
     for name in (*mapped.values, *mapped.clear):
-        known = checked.canonical(name)
+        known = plan.targets[name].name
         policies.setdefault(known, mapped.policies[name])
-        if known in fields.reference_of:
-            policies.setdefault(fields.reference_of[known], mapped.policies[name])
+        if known in reference_of:
+            policies.setdefault(reference_of[known], mapped.policies[name])
     return {name: policies[name] for name in checked.values}
 
 

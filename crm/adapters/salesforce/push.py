@@ -2,7 +2,8 @@
 
 Calls for n records: with an external id as match field ceil(n / 200); else one look-up for about 200 e-mail addresses,
 then one call for what exists and one for what is new. Records with a known id are written without a look-up. A write
-policy other than `overwrite` always costs the look-up; with `fill_if_empty` records with a known id are read too.
+policy other than `overwrite` always costs the look-up; records with a known id are read too where it is `fill_if_empty`
+or where nothing is to be written to them: only reading tells whether they are there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from crm.adapters.outcome import failed, merged_outcomes, own_failure, skipped, succeeded
 from crm.adapters.salesforce import lookup
 from crm.adapters.salesforce.calls import Org
-from crm.adapters.salesforce.describe import DescribeCache, ObjectFields
+from crm.adapters.salesforce.describe import FRESH_S, DescribeCache, ObjectFields
 from crm.adapters.salesforce.drafts import (
     Draft,
     MatchRule,
@@ -21,12 +22,15 @@ from crm.adapters.salesforce.drafts import (
     draft,
     match_rule,
     missing_on_create,
+    needs_held,
     with_id,
 )
+from crm.adapters.salesforce.field_plan import FieldPlan
 from crm.adapters.salesforce.lookup import Row
 from crm.adapters.salesforce.relationships import with_related
 from crm.adapters.salesforce.writes import Answer, CollectionWriter, Write
 from crm.errors import CrmError, LeaseLost
+from crm.mapping_plan import MappingPlan
 from crm.matching import choose_match_field, long_id, merge_by_key
 from crm.model import Action, CrmRecord, FieldMapping, PushOptions, RecordOutcome, SyncResult
 from crm.write_policy import may_skip_look_up
@@ -36,16 +40,21 @@ _MAX_NAMED = 5
 
 @dataclass(slots=True)
 class Push:
-    """One push of one command, from its records to its outcomes. `fields_may_be_stale`: see `CollectionWriter`."""
+    """One push of one command, from its records to its outcomes.
+
+    `may_read_again`: a refusal for a field may be raised, so that the push is made again with fields read anew.
+    """
 
     org: Org
     describes: DescribeCache
     mappings: Sequence[FieldMapping]
     options: PushOptions
     default_match_field: str | None
-    fields_may_be_stale: bool = False
+    may_read_again: bool = False
     _fields: ObjectFields = field(init=False)
     _rule: MatchRule | None = field(init=False)
+    _field_plan: FieldPlan = field(init=False)
+    _fields_may_be_stale: bool = field(init=False, default=False)
     _outcomes: dict[int, RecordOutcome] = field(default_factory=dict)
     _merged_into: dict[int, int] = field(default_factory=dict)
     _by_link: set[int] = field(default_factory=set)
@@ -54,12 +63,17 @@ class Push:
 
     def run(self, records: Sequence[CrmRecord]) -> SyncResult:
         """Write the records; see `crm.adapters.contract.CrmAdapter.push_records`."""
-        fields = self.describes.get(self.org, self.options.crm_object)
-        names = [mapping.crm_field for mapping in self.mappings if mapping.direction != "pull"]
-        self._fields = with_related(fields, names, lambda name: self.describes.get(self.org, name))
+        self._fields = self._described()
         match_on = choose_match_field(self.options.match_on, self.mappings, self.default_match_field)
         self._rule = match_rule(match_on, self.mappings, self._fields)
-        writer = CollectionWriter(self.org, self._fields, len(records), self.fields_may_be_stale)
+        plan = MappingPlan.of(
+            self.mappings,
+            strict=self.options.strict,
+            write_policy=self.options.write_policy,
+            default_write_policy=self.options.default_write_policy,
+        )
+        self._field_plan = FieldPlan.of(plan, self._fields)
+        writer = CollectionWriter(self.org, self._fields, len(records), self._fields_may_be_stale)
         sound = self._settle_broken(records)
         self._write(writer, self._plan(self._merge(sound)))
         self._look_again(writer, sound)
@@ -68,16 +82,23 @@ class Push:
         outcomes = merged_outcomes(self._outcomes.values(), records, self._merged_into)
         return SyncResult(outcomes, writer.interrupted_by)
 
+    def _described(self) -> ObjectFields:
+        """The live fields, with those of related records; whether they may have changed since they were read."""
+        oldest = 0.0
+
+        def describe(crm_object: str) -> ObjectFields:
+            nonlocal oldest
+            fields = self.describes.get(self.org, crm_object)
+            oldest = max(oldest, self.describes.age_s(self.org, crm_object))
+            return fields
+
+        names = [mapping.crm_field for mapping in self.mappings if mapping.direction != "pull"]
+        fields = with_related(describe(self.options.crm_object), names, describe)
+        self._fields_may_be_stale = self.may_read_again and oldest >= FRESH_S
+        return fields
+
     def _draft(self, record: CrmRecord) -> Draft:
-        return draft(
-            record,
-            self.mappings,
-            self._fields,
-            self._rule,
-            strict=self.options.strict,
-            write_policy=self.options.write_policy,
-            default_write_policy=self.options.default_write_policy,
-        )
+        return draft(record, self._field_plan, self._rule)
 
     def _settle_broken(self, records: Sequence[CrmRecord]) -> list[Draft]:
         """Fail what cannot be sent by itself, before it can spoil a record that it would be merged with."""
@@ -123,9 +144,7 @@ class Push:
         to_find: list[Draft] = []
         plain: list[Draft] = []
         for item in drafts:
-            if item.crm_id and self.options.mode == "create":
-                self._skip_existing(item, item.crm_id)
-            elif item.crm_id:
+            if item.crm_id:
                 known.append(item)
             elif self._upserts(item):
                 upserts.append(item)
@@ -149,8 +168,9 @@ class Push:
         return [write for write in writes if write is not None]
 
     def _held(self, known: Sequence[Draft], names: Sequence[str]) -> dict[str, Row]:
-        """What Salesforce holds under the known ids whose write policies ask for it; fail those that are gone."""
-        asking = {item.crm_id: item for item in known if item.crm_id and item.needs_held}
+        """What Salesforce holds under the known ids that no write is certain to touch; fail those that are gone."""
+        reads_all = self.options.mode == "create"
+        asking = {item.crm_id: item for item in known if item.crm_id and (reads_all or needs_held(item, self._fields))}
         held = lookup.by_id(self.org, self._fields.name, asking, names) if asking else {}
         for crm_id, item in asking.items():
             if crm_id not in held:
