@@ -1,7 +1,7 @@
 """Morket's fields -> a CRM's fields and back: defaults, overrides, direction, fallbacks, value maps. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from crm.mapping_plan import NAME_PARTS, MappingPlan
 from crm.matching import kind_of, normalise
@@ -14,8 +14,7 @@ from schemas.result import Failure, OutcomeWarning
 from schemas.values import FieldValue
 
 
-@dataclass(frozen=True, slots=True)
-class MappedRecord:
+class MappedRecord(NamedTuple):
     """One record in the CRM's field names, ready to be checked against the live fields.
 
     Attributes:
@@ -27,13 +26,13 @@ class MappedRecord:
         policies: CRM field -> write policy, for every field in `values` and `clear`.
     """
 
-    values: Mapping[str, FieldValue] = field(default_factory=dict)
-    clear: tuple[str, ...] = ()
-    morket_field_of: Mapping[str, str] = field(default_factory=dict)
-    errors: tuple[Failure, ...] = ()
-    warnings: tuple[OutcomeWarning, ...] = ()
-    defaults: Mapping[str, FieldValue] = field(default_factory=dict)
-    policies: Mapping[str, WritePolicy] = field(default_factory=dict)
+    values: Mapping[str, FieldValue]
+    clear: tuple[str, ...]
+    morket_field_of: Mapping[str, str]
+    errors: tuple[Failure, ...]
+    warnings: tuple[OutcomeWarning, ...]
+    defaults: Mapping[str, FieldValue]
+    policies: Mapping[str, WritePolicy]
 
     @property
     def values_for_create(self) -> dict[str, FieldValue]:
@@ -107,11 +106,9 @@ def _readable(mappings: Sequence[FieldMapping]) -> list[FieldMapping]:
 
 def _are_storable(values: Collection[FieldValue]) -> bool:
     """Whether every text can be stored: one scan of them all, for nearly all can."""
-    return is_storable("".join([value if isinstance(value, str) else _texts_in(value) for value in values]))
-
-
-def _texts_in(value: FieldValue) -> str:
-    return "".join(value) if isinstance(value, list) else ""
+    # In one expression: a call for each value that is no text would cost as much as the whole scan.
+    texts = [value if isinstance(value, str) else "".join(value) if isinstance(value, list) else "" for value in values]
+    return is_storable("".join(texts))
 
 
 def _trimmed(value: FieldValue) -> FieldValue:
@@ -143,8 +140,11 @@ def _fill(fields: Mapping[str, FieldValue], plan: MappingPlan) -> tuple[dict[str
     for source, target, value_map, is_first in plan.steps:
         value = get(source)
         # Texts without detours: they are nearly all that comes, 4,000 in a command.
-        value = value.strip() if isinstance(value, str) else _trimmed(value)
-        if not value and (value is None or value == ""):
+        if isinstance(value, str):
+            value = value.strip()
+            if not value:
+                continue
+        elif value is None or (value := _trimmed(value)) is None:
             continue
         if not is_first:
             if target in values:

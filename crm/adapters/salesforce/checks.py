@@ -22,6 +22,8 @@ class CheckedValues:
         morket_field_of: Salesforce field -> the Morket field that it came from.
     """
 
+    __slots__ = ("_mapped", "_plan", "errors", "morket_field_of", "values", "warnings")
+
     def __init__(self, mapped: MappedRecord, plan: FieldPlan) -> None:
         self._mapped = mapped
         self._plan = plan
@@ -32,6 +34,9 @@ class CheckedValues:
 
     def add_all(self, values: Mapping[str, FieldValue]) -> None:
         """Take each value, a warning instead of it, or an error."""
+        if self._plan.is_straight and not self.values:
+            self._add_straight(values)
+            return
         targets, taken = self._plan.targets, self.values
         for mapped_name, value in values.items():
             name, convert, is_shared = targets[mapped_name]
@@ -46,6 +51,21 @@ class CheckedValues:
                 taken[name] = convert(value)
             except Unfit as unfit:
                 self._refuse(mapped_name, unfit)
+
+    def _add_straight(self, values: Mapping[str, FieldValue]) -> None:
+        """The same for a plan without detours, as nearly all are: texts that fit stay as they were copied."""
+        targets, longest_text = self._plan.targets, self._plan.longest_text
+        taken = self.values = dict(values)
+        for name, value in values.items():
+            if isinstance(value, str) and len(value) <= longest_text[name]:
+                continue
+            convert = targets[name].convert
+            try:
+                if convert is not None:
+                    taken[name] = convert(value)
+            except Unfit as unfit:
+                del taken[name]
+                self._refuse(name, unfit)
 
     def clear(self, mapped_name: str) -> None:
         """Take a field to empty; a related record's field empties the reference to it."""

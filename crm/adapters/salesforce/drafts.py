@@ -39,14 +39,16 @@ class MatchRule:
         return normalise(self.kind, held)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Not frozen, though nothing changes it: a frozen one takes three times as long to make.
+@dataclass(slots=True, eq=False)
 class Draft:
     """One record, ready to be written or known not to be.
 
     Attributes:
         values: Salesforce field -> JSON value; null empties the field.
         defaults: The same, for new records only.
-        policies: Salesforce field -> write policy, for every field in `values`.
+        policies: Salesforce field -> write policy, for every field in `values`, and none where there are no values;
+            where all have one policy, records share the plan's, which names further fields.
     """
 
     record: CrmRecord
@@ -101,6 +103,9 @@ def draft(record: CrmRecord, plan: FieldPlan, rule: MatchRule | None) -> Draft:
         checked.clear(name)
     if plan.has_dependent_values:
         checked.settle()
+    errors = mapped.errors
+    if checked.errors or record.crm_id is not None:
+        errors = (*errors, *checked.errors, *id_errors(record))
     return Draft(
         record=record,
         match_value=rule.value_of(record) if rule else None,
@@ -108,8 +113,8 @@ def draft(record: CrmRecord, plan: FieldPlan, rule: MatchRule | None) -> Draft:
         defaults=_defaults(mapped, plan, checked) if mapped.defaults else {},
         policies=_policies(mapped, checked, plan),
         morket_field_of=checked.morket_field_of,
-        errors=(*mapped.errors, *checked.errors, *(id_errors(record) if record.crm_id is not None else ())),
-        warnings=(*mapped.warnings, *checked.warnings),
+        errors=errors,
+        warnings=(*mapped.warnings, *checked.warnings) if checked.warnings else mapped.warnings,
     )
 
 
@@ -179,10 +184,10 @@ def _defaults(mapped: MappedRecord, plan: FieldPlan, checked: CheckedValues) -> 
     return {name: value for name, value in defaults.values.items() if name not in checked.values}
 
 
-def _policies(mapped: MappedRecord, checked: CheckedValues, plan: FieldPlan) -> dict[str, WritePolicy]:
+def _policies(mapped: MappedRecord, checked: CheckedValues, plan: FieldPlan) -> Mapping[str, WritePolicy]:
     """Salesforce field -> policy, for the fields that are there; the first mapping of a field counts."""
     if plan.mapping.policy:
-        return dict.fromkeys(checked.values, plan.mapping.policy)
+        return plan.policies if checked.values else {}
     policies: dict[str, WritePolicy] = {}
     reference_of = plan.fields.reference_of
     for name in (*mapped.values, *mapped.clear):

@@ -6,8 +6,9 @@ from typing import Final, NamedTuple, Self
 
 from crm.adapters.salesforce.describe import ObjectFields
 from crm.adapters.salesforce.state_codes import StateCode
-from crm.adapters.salesforce.values import Converter, converter
+from crm.adapters.salesforce.values import Converter, converter, longest_text
 from crm.mapping_plan import MappingPlan
+from schemas.command import WritePolicy
 
 _COUNTRY: Final = "Country"
 _STATE: Final = "State"
@@ -47,13 +48,19 @@ class FieldPlan:
 
     Attributes:
         targets: By the mapping's own spelling of the field.
+        longest_text: The same -> up to which length a text goes into it as it is; -1 where none does.
+        is_straight: Each field can be written and is named as the org names it.
+        policies: Salesforce field -> write policy, for all that may be written; empty where policies differ.
         addresses: Only of what the org keeps as picklists.
     """
 
     mapping: MappingPlan
     fields: ObjectFields
     targets: Mapping[str, Target]
+    longest_text: Mapping[str, int]
+    is_straight: bool
     addresses: tuple[Address, ...]
+    policies: Mapping[str, WritePolicy]
     _usual_sources: Mapping[str, str]
 
     @classmethod
@@ -61,13 +68,17 @@ class FieldPlan:
         """Look each mapped field up in the live fields."""
         names = {name: _canonical(name, fields) for name in mapping.source_of}
         canonical = list(names.values())
+        targets = {name: _target(name, fields, is_shared=canonical.count(known) > 1) for name, known in names.items()}
         return cls(
             mapping=mapping,
             fields=fields,
-            targets={
-                name: _target(name, fields, is_shared=canonical.count(known) > 1) for name, known in names.items()
-            },
+            targets=targets,
+            longest_text={name: _longest_text(target, fields) for name, target in targets.items()},
+            is_straight=all(target.convert and target.name == name for name, target in targets.items()),
             addresses=tuple(_addresses(canonical, fields)),
+            policies=dict.fromkeys((*canonical, *fields.reference_of.values()), mapping.policy)
+            if mapping.policy
+            else {},
             _usual_sources=_canonical_sources(mapping.source_of, names),
         )
 
@@ -105,6 +116,11 @@ def _target(name: str, fields: ObjectFields, *, is_shared: bool) -> Target:
         return Target(name, None, is_shared)
     is_writable = known.createable or known.updateable
     return Target(known.name, converter(known) if is_writable else None, is_shared)
+
+
+def _longest_text(target: Target, fields: ObjectFields) -> int:
+    known = fields.find(target.name)
+    return -1 if known is None or target.convert is None or target.is_shared else longest_text(known)
 
 
 def _addresses(names: Iterable[str], fields: ObjectFields) -> Iterable[Address]:

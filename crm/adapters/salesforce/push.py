@@ -233,7 +233,7 @@ class Push:
         if self._rule is None or not self._rule.crm_field.external_id or self.options.mode != "upsert":
             return False
         key = self._rule.crm_field.name
-        policies = {name: policy for name, policy in item.policies.items() if name != key}
+        policies = {name: item.policies[name] for name in item.values if name != key}
         return may_skip_look_up(policies) and not item.defaults and item.values.get(key) is not None
 
     def _upsert(self, item: Draft) -> Write:
