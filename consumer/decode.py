@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from crm.store.ownership import PartitionId
 from schemas import envelope
-from schemas.command import SYNC_COMMAND, PullCommand, PushCommand
+from schemas.command import SYNC_COMMAND, PullCommand, PushCommand, expires_at_of
 from schemas.dead_letter import DeadLetterReason
 from schemas.fingerprint import body_hash
 from schemas.problems import explain
@@ -127,7 +127,7 @@ def decode(message: RawMessage, limits: Limits, now: datetime) -> Readable | Unr
         workspace_id=workspace_id,
         command_id=command_id,
         body_hash=body_hash(data),
-        expires_at=(command.expires_at if command else None) or published_at + timedelta(seconds=limits.expire_after_s),
+        expires_at=expires_at_of(command, published_at, limits.expire_after_s),
         command=command,
         refusal=refusal,
         content=data,

@@ -1,8 +1,6 @@
 """Run the API: wait for the database, then gunicorn with threads until SIGTERM."""
 
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -10,14 +8,13 @@ from gunicorn.app.base import BaseApplication
 
 from crm import logs
 from crm.settings import SettingsProblem
-from crm.store.engine import DatabaseUnavailable, Engine, create_engine
+from crm.store.engine import create_engine, wait_for_database
 from crm.vault import MasterKeys
 from producer_api.server_log import ServerLog
 from producer_api.settings import ApiSettings
 from producer_api.wsgi import build
 
 _log = structlog.get_logger("producer_api")
-_RETRY_S = 0.5
 #: Requests in flight at SIGTERM get this long: a callback may be waiting for a CRM's token endpoint.
 _GRACE_S = 35
 
@@ -67,25 +64,6 @@ def run(settings: ApiSettings) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
-
-
-def wait_for_database(engine: Engine, within_s: float, sleep: Callable[[float], None] = time.sleep) -> str | None:
-    """Try to reach the database until it answers.
-
-    Returns:
-        None when it answered; else what it said last.
-    """
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            with engine.connect():
-                return None
-        except DatabaseUnavailable as problem:
-            reason = str(getattr(problem, "orig", problem)).strip().partition("\n")[0]
-        if time.monotonic() >= deadline:
-            return reason
-        _log.warning("database_not_reachable", reason=reason, left_s=round(deadline - time.monotonic(), 1))
-        sleep(_RETRY_S)
 
 
 def _options(settings: ApiSettings) -> dict[str, Any]:

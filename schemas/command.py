@@ -129,6 +129,9 @@ SyncCommand = Annotated[PushCommand | PullCommand, Field(discriminator="directio
 SYNC_COMMAND: TypeAdapter[PushCommand | PullCommand] = TypeAdapter(SyncCommand)
 
 
-def expires_at_of(command: PushCommand | PullCommand, published_at: datetime, default_s: float) -> datetime:
-    """The instant after which `command` must not start: its own, else `default_s` seconds after it was published."""
-    return command.expires_at or published_at + timedelta(seconds=default_s)
+def expires_at_of(command: PushCommand | PullCommand | None, published_at: datetime, default_s: float) -> datetime:
+    """The instant after which `command` must not start: its own, else `default_s` seconds after it was published.
+
+    None stands for a command that breaks the contract: what it says itself does not count.
+    """
+    return (command.expires_at if command else None) or published_at + timedelta(seconds=default_s)

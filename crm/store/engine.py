@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import sqlalchemy
+import structlog
 from sqlalchemy import Connection, Engine, exc
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "create_engine",
     "wait_for_database",
 ]
+
+log = structlog.get_logger()
 
 #: No statement of the service may hold a lock or run longer than this; the hot ones take milliseconds.
 STATEMENT_TIMEOUT_MS = 15_000
@@ -70,12 +73,13 @@ def wait_for_database(engine: Engine, within_s: float, *, pause_s: float = 0.5) 
         try:
             with engine.connect() as connection:
                 connection.exec_driver_sql("SELECT 1")
-        except exc.OperationalError as problem:
-            reason = str(problem.orig).strip().partition("\n")[0]
+        except DatabaseUnavailable as problem:
+            reason = str(getattr(problem, "orig", problem)).strip().partition("\n")[0]
         else:
             return None
-        if time.monotonic() + pause_s >= deadline:
+        if time.monotonic() >= deadline:
             return reason
+        log.warning("database_not_reachable", reason=reason, left_s=round(deadline - time.monotonic(), 1))
         time.sleep(pause_s)
 
 
